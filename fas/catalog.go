@@ -1,0 +1,218 @@
+package fas
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// CreateInput describes a new customization.
+type CreateInput struct {
+	Name        tenant.Text `json:"name"`
+	Description tenant.Text `json:"description"`
+	SourceURI   tenant.Text `json:"source"`
+}
+
+// MaxCustomizations is how many customizations a tenant may have.
+const MaxCustomizations = 100
+
+// catalog finds the session of a catalog call and checks verb and target.
+func (f *Firewall) catalog(id tenant.SessionID, v Verb, target tenant.CustomizationID) (catalogSession, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s, ok := f.catalogs[id]
+	switch {
+	case !ok:
+		return s, ErrClosed
+	case !time.Now().Before(s.expires):
+		delete(f.catalogs, id)
+		return s, ErrExpired
+	case !slices.Contains(s.verbs, v):
+		return s, ErrVerb
+	case s.customization != target:
+		return s, ErrDenied
+	}
+	return s, nil
+}
+
+func (f *Firewall) create(ctx context.Context, id tenant.SessionID, in CreateInput) (Row, Ticket, error) {
+	s, err := f.catalog(id, VerbCatalogCreate, tenant.CustomizationID{})
+	if err != nil {
+		return Row{}, Ticket{}, err
+	}
+	have, err := f.c.Registry.List(ctx, s.caller.Tenant())
+	if err != nil {
+		return Row{}, Ticket{}, err
+	}
+	if len(have) >= MaxCustomizations {
+		return Row{}, Ticket{}, ErrConflict
+	}
+	r := Record{Customization: tenant.NewCustomizationID(), Tenant: s.caller.Tenant(), Collection: tenant.NewCollectionID(),
+		Name: in.Name, Description: in.Description, SourceURI: in.SourceURI, State: Creating, Next: 1, Updated: time.Now()}
+	if r.Grant, err = f.c.Keys.Grant(ctx, r.Tenant, r.Customization); err != nil {
+		return Row{}, Ticket{}, err
+	}
+	if err := f.begin(ctx, &r); err != nil {
+		return Row{}, Ticket{}, err
+	}
+	t, err := f.ticket(&r, r.Pending, false)
+	if err != nil {
+		return Row{}, Ticket{}, err
+	}
+	e := event("catalog.create", Evidence{}, Request{RequestID: s.request, Customization: r.Customization}, s.caller)
+	e.Session, e.Collection, e.Snapshot = id, r.Collection, r.Pending.ID
+	if err := f.allow(ctx, e, true); err != nil {
+		return Row{}, Ticket{}, err
+	}
+	return r.row(s.caller.User()), t, f.c.Registry.Create(ctx, r)
+}
+
+// begin gives the row a new unfinished version with keys of its own.
+func (f *Firewall) begin(ctx context.Context, r *Record) error {
+	p := &Snapshot{ID: tenant.NewSnapshotID(), Version: r.Next, Until: time.Now().Add(ticketLife)}
+	for purpose, to := range map[string]*[]byte{"snapshot": &p.Key, "staging": &p.Staging} {
+		plain, wrapped, err := f.c.Keys.Generate(ctx, r.Grant, Binding{r.Tenant, r.Customization, r.Collection, p.ID, purpose})
+		if err != nil {
+			return err
+		}
+		clear(plain)
+		*to = wrapped
+	}
+	r.Pending, r.Next = p, r.Next+1
+	return nil
+}
+
+// change runs a catalog verb on one row, recorded before it takes effect.
+func (f *Firewall) change(ctx context.Context, id tenant.SessionID, v Verb, target tenant.CustomizationID, do func(*Record) error) (Record, error) {
+	s, err := f.catalog(id, v, target)
+	if err != nil {
+		return Record{}, err
+	}
+	e := event(string(v), Evidence{}, Request{RequestID: s.request, Customization: target}, s.caller)
+	e.Session = id
+	if err := f.allow(ctx, e, true); err != nil {
+		return Record{}, err
+	}
+	var out Record
+	err = f.c.Registry.Update(ctx, target, func(r *Record) error {
+		if r.Tenant != s.caller.Tenant() {
+			return ErrDenied
+		}
+		r.Updated = time.Now()
+		if err := do(r); err != nil {
+			return err
+		}
+		out = *r
+		return nil
+	})
+	return out, err
+}
+
+func (f *Firewall) update(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID, source tenant.Text) (Row, Ticket, error) {
+	r, err := f.change(ctx, id, VerbCatalogUpdate, target, func(r *Record) error {
+		if r.Pending != nil || r.Latest == nil || r.State == Deleting {
+			return ErrConflict
+		}
+		r.SourceURI = source
+		if r.Active == nil {
+			r.State = Updating
+		}
+		return f.begin(ctx, r)
+	})
+	if err != nil {
+		return Row{}, Ticket{}, err
+	}
+	t, err := f.ticket(&r, r.Pending, false)
+	return r.row(tenant.UserID{}), t, err
+}
+
+func (f *Firewall) activate(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID, version int) error {
+	_, err := f.change(ctx, id, VerbCatalogActivate, target, func(r *Record) error {
+		if r.Latest == nil || r.State == Deleting || version != 0 && version != r.Latest.Version {
+			return ErrConflict
+		}
+		active := *r.Latest
+		r.Active, r.State = &active, Activated
+		return nil
+	})
+	return err
+}
+
+func (f *Firewall) deactivate(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID) error {
+	_, err := f.change(ctx, id, VerbCatalogDeactivate, target, func(r *Record) error {
+		if r.Active == nil {
+			return ErrConflict
+		}
+		r.Active, r.State = nil, Created
+		return nil
+	})
+	return err
+}
+
+// delete drops the wrapped keys first: what is left on disk is noise.
+func (f *Firewall) delete(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID) (Ticket, error) {
+	grant := ""
+	r, err := f.change(ctx, id, VerbCatalogDelete, target, func(r *Record) error {
+		if r.Active != nil || r.Pending != nil {
+			return ErrConflict
+		}
+		grant, r.Grant = r.Grant, ""
+		r.Latest, r.State = nil, Deleting
+		return nil
+	})
+	if err != nil {
+		return Ticket{}, err
+	}
+	if grant != "" {
+		if err := f.c.Keys.Retire(ctx, grant); err != nil {
+			return Ticket{}, err
+		}
+	}
+	return f.ticket(&r, &Snapshot{ID: tenant.NewSnapshotID()}, true)
+}
+
+func (f *Firewall) share(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID, user tenant.UserID, on bool) error {
+	_, err := f.change(ctx, id, VerbCatalogShare, target, func(r *Record) error {
+		i := slices.Index(r.Users, user)
+		switch {
+		case on && i < 0 && len(r.Users) >= 1000:
+			return ErrConflict
+		case on && i < 0:
+			r.Users = append(r.Users, user)
+		case !on && i >= 0:
+			r.Users = slices.Delete(r.Users, i, i+1)
+		}
+		return nil
+	})
+	return err
+}
+
+func (f *Firewall) get(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID) (Record, catalogSession, error) {
+	s, err := f.catalog(id, VerbCatalogGet, target)
+	if err != nil {
+		return Record{}, s, err
+	}
+	r, err := f.c.Registry.Get(ctx, target)
+	if err != nil || r.Tenant != s.caller.Tenant() {
+		return Record{}, s, ErrDenied
+	}
+	return r, s, nil
+}
+
+func (f *Firewall) list(ctx context.Context, id tenant.SessionID) ([]Row, error) {
+	s, err := f.catalog(id, VerbCatalogList, tenant.CustomizationID{})
+	if err != nil {
+		return nil, err
+	}
+	rs, err := f.c.Registry.List(ctx, s.caller.Tenant())
+	if err != nil {
+		return nil, err
+	}
+	rows := []Row{}
+	for i := range rs {
+		rows = append(rows, rs[i].row(s.caller.User()))
+	}
+	return rows, nil
+}

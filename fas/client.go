@@ -1,0 +1,293 @@
+package fas
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// poolSize is how many sockets a client opens over its first one, so that
+// calls do not queue behind each other.
+const poolSize = 8
+
+// Client is a [Gate] over a socket. It is the only place where a Session is
+// decoded.
+type Client struct {
+	first *stream
+	idle  chan *stream
+	done  chan struct{}
+
+	mu     sync.Mutex // guards first and made
+	made   int
+	closed bool
+}
+
+// Dial makes a client of the firewall at the other end of the connection,
+// which it owns from then on.
+func Dial(c *net.UnixConn) (*Client, error) {
+	if c == nil {
+		return nil, ErrConfig
+	}
+	return &Client{first: newStream(c), idle: make(chan *stream, poolSize), done: make(chan struct{})}, nil
+}
+
+// DialWorker makes a client of a connection that [Client.Attach] made. It uses
+// that one socket and opens no other, which a confined worker could not.
+func DialWorker(c *net.UnixConn) (*Client, error) {
+	w, err := Dial(c)
+	if err != nil {
+		return nil, err
+	}
+	w.made = poolSize
+	w.idle <- w.first
+	return w, nil
+}
+
+// Close ends the client and its connections. It is harmless twice.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	close(c.done)
+	for {
+		select {
+		case s := <-c.idle:
+			_ = s.c.Close()
+			continue
+		default:
+		}
+		return c.first.c.Close()
+	}
+}
+
+// extra passes one end of a new pair to the firewall and returns the other.
+func (c *Client) extra(op string) (*os.File, error) {
+	mine, theirs, err := pair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errors.Join(ErrClosed, mine.Close())
+	}
+	_, err = exchange(context.Background(), c.first, &call{Op: op}, rights(theirs))
+	if err != nil {
+		return nil, errors.Join(err, mine.Close())
+	}
+	return mine, nil
+}
+
+// Attach returns a new connection for a worker, on which only Redeem and
+// Exchange are allowed, for one ticket. The caller hands it to the worker and
+// closes it.
+func (c *Client) Attach(context.Context) (*os.File, error) { return c.extra("attach") }
+
+// take finds an idle socket, or makes one while there are few.
+func (c *Client) take(ctx context.Context) (*stream, error) {
+	select {
+	case s := <-c.idle:
+		return s, nil
+	case <-c.done:
+		return nil, ErrClosed
+	default:
+	}
+	c.mu.Lock()
+	grow := c.made < poolSize
+	if grow {
+		c.made++
+	}
+	c.mu.Unlock()
+	if grow {
+		s, err := c.grow()
+		if err != nil {
+			c.lost()
+		}
+		return s, err
+	}
+	select {
+	case s := <-c.idle:
+		return s, nil
+	case <-c.done:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (c *Client) lost() {
+	c.mu.Lock()
+	c.made--
+	c.mu.Unlock()
+}
+
+func (c *Client) grow() (*stream, error) {
+	file, err := c.extra("more")
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, errors.Join(ErrInternal, conn.Close())
+	}
+	return newStream(u), nil
+}
+
+// do makes one call. A socket on which a call was cut short is thrown away,
+// since its next message would be the answer to another call.
+func (c *Client) do(ctx context.Context, in *call) (reply, error) {
+	s, err := c.take(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	out, err := exchange(ctx, s, in, nil)
+	if err != nil && namedErr(err) == nil {
+		_ = s.c.Close()
+		c.lost()
+		return reply{}, fmt.Errorf("%w: %w", ErrInternal, err)
+	}
+	select {
+	case c.idle <- s:
+	default:
+		_ = s.c.Close()
+		c.lost()
+	}
+	return out, err
+}
+
+// namedErr returns err when the firewall itself said it.
+func namedErr(err error) error {
+	if errors.Is(err, errAnswered) {
+		return err
+	}
+	return nil
+}
+
+// errAnswered marks errors that came as an answer, so that the socket is good.
+var errAnswered = errors.New("answered")
+
+type answered struct{ error }
+
+// Is makes errors.Is find the mark besides the error itself.
+func (answered) Is(target error) bool { return target == errAnswered }
+
+// Unwrap returns the firewall's error.
+func (a answered) Unwrap() error { return a.error }
+
+func exchange(ctx context.Context, s *stream, in *call, rights []byte) (reply, error) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(30 * time.Second)
+	}
+	if err := s.c.SetDeadline(deadline); err != nil {
+		return reply{}, err
+	}
+	if err := s.send(in, rights); err != nil {
+		return reply{}, err
+	}
+	var out reply
+	if err := s.receive(&out); err != nil {
+		return reply{}, err
+	}
+	if err := namedError(out.Error); err != nil {
+		return reply{}, answered{err}
+	}
+	return out, nil
+}
+
+func (c *Client) session(ctx context.Context, in *call) (*Session, error) {
+	out, err := c.do(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return out.Session.decode()
+}
+
+// AssumeOwn implements [Gate].
+func (c *Client) AssumeOwn(ctx context.Context, ev Evidence, req Request) (*Session, error) {
+	return c.signed(ctx, "assume-own", ev, req)
+}
+
+// Exchange implements [Gate].
+func (c *Client) Exchange(ctx context.Context, ev Evidence, req Request) (*Session, error) {
+	return c.signed(ctx, "exchange", ev, req)
+}
+
+func (c *Client) signed(ctx context.Context, op string, ev Evidence, req Request) (*Session, error) {
+	raw, err := ev.MarshalBinary()
+	if err != nil || req.RequestID.IsZero() {
+		return nil, ErrDenied
+	}
+	return c.session(ctx, &call{Op: op, Evidence: raw, Request: req, Target: idText(req.Customization)})
+}
+
+// Redeem returns the session of a worker's step.
+func (c *Client) Redeem(ctx context.Context, t Ticket, v Verb) (*Session, error) {
+	return c.session(ctx, &call{Op: "redeem", Sealed: t.Sealed, Verb: v})
+}
+
+// Register pins the digest of a finished snapshot.
+func (c *Client) Register(ctx context.Context, t Ticket, manifest [32]byte) error {
+	_, err := c.do(ctx, &call{Op: "register", Sealed: t.Sealed, Manifest: manifest[:]})
+	return err
+}
+
+// Finish makes a version complete.
+func (c *Client) Finish(ctx context.Context, t Ticket, score float64) error {
+	_, err := c.do(ctx, &call{Op: "finish", Sealed: t.Sealed, Score: score})
+	return err
+}
+
+// Abandon drops an unfinished version.
+func (c *Client) Abandon(ctx context.Context, t Ticket, reason string) error {
+	_, err := c.do(ctx, &call{Op: "abandon", Sealed: t.Sealed, Reason: reason})
+	return err
+}
+
+// Removed ends a deletion.
+func (c *Client) Removed(ctx context.Context, t Ticket) error {
+	_, err := c.do(ctx, &call{Op: "removed", Sealed: t.Sealed})
+	return err
+}
+
+func (w *wireSession) decode() (*Session, error) {
+	if w == nil || len(w.Manifest) != 32 {
+		return nil, ErrInternal
+	}
+	s := &Session{manifest: [32]byte(w.Manifest), version: w.Version, verbs: w.Verbs, expires: w.Expires, keys: map[Verb]tenant.Secret{}}
+	for _, f := range []struct {
+		s string
+		p interface{ UnmarshalText([]byte) error }
+	}{{w.ID, &s.id}, {w.Tenant, &s.tenant}, {w.User, &s.user}, {w.Customization, &s.customization}, {w.Collection, &s.collection}, {w.Snapshot, &s.snapshot}} {
+		if f.s != "" {
+			if err := f.p.UnmarshalText([]byte(f.s)); err != nil {
+				return nil, ErrInternal
+			}
+		}
+	}
+	if s.id.IsZero() || s.tenant.IsZero() || len(s.verbs) == 0 {
+		return nil, ErrInternal
+	}
+	for v, k := range w.Keys {
+		s.keys[v] = tenant.NewSecret(k)
+	}
+	if w.Creds != nil {
+		s.creds = &Credentials{w.Creds.AccessKeyID, tenant.NewSecret(w.Creds.Secret), w.Creds.Token, w.Creds.Bucket, w.Creds.Prefix}
+	}
+	return s, nil
+}

@@ -1,0 +1,212 @@
+package fas
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/cloisterdev/cloister/fas/sigv4"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// connection is what the firewall knows about one socket.
+type connection struct {
+	f      *Firewall
+	worker bool
+	ticket tenant.SnapshotID // a worker's connection is for one ticket
+	wg     *sync.WaitGroup
+}
+
+// Serve answers one connection and those passed over it, until the peer closes
+// it or the context ends. It returns nil at the peer's end of file.
+func (f *Firewall) Serve(ctx context.Context, c *net.UnixConn) error {
+	var wg sync.WaitGroup
+	err := f.serve(ctx, c, &connection{f: f, wg: &wg})
+	wg.Wait()
+	return err
+}
+
+func (f *Firewall) serve(ctx context.Context, c *net.UnixConn, con *connection) error {
+	defer c.Close()
+	if err := checkPeer(c); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
+	s := newStream(c)
+	defer func() {
+		for _, fd := range s.fds {
+			closeFD(fd)
+		}
+	}()
+	for {
+		var in call
+		if err := s.receive(&in); err != nil {
+			if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return err
+		}
+		if err := s.send(con.answer(ctx, s, &in), nil); err != nil {
+			return err
+		}
+	}
+}
+
+func (con *connection) answer(ctx context.Context, s *stream, in *call) (out reply) {
+	if err := con.dispatch(ctx, s, in, &out); err != nil {
+		return reply{Error: errorName(err)}
+	}
+	return out
+}
+
+func parseOptional(s string) (tenant.CustomizationID, error) {
+	if s == "" {
+		return tenant.CustomizationID{}, nil
+	}
+	return tenant.ParseCustomizationID(s)
+}
+
+func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *reply) (err error) {
+	f := con.f
+	if con.worker && in.Op != "redeem" && in.Op != "exchange" {
+		return ErrRole
+	}
+	if in.Request.Customization, err = parseOptional(in.Target); err != nil {
+		return ErrDenied
+	}
+	in.Ticket.Sealed = in.Sealed
+	switch in.Op {
+	case "attach", "more":
+		return con.attach(ctx, s, in.Op == "attach")
+	case "assume-own", "exchange":
+		ev, err := sigv4.ParseEvidence(in.Evidence)
+		if err != nil {
+			return ErrDenied
+		}
+		door := f.AssumeOwn
+		if in.Op == "exchange" {
+			door = f.Exchange
+		}
+		got, err := door(ctx, ev, in.Request)
+		if err != nil {
+			return err
+		}
+		out.Session = got.wire()
+		return got.Close()
+	case "redeem":
+		if con.worker {
+			c, err := f.openTicket(in.Ticket)
+			if err != nil || !con.ticket.IsZero() && con.ticket != c.Snapshot {
+				return ErrTicket
+			}
+			con.ticket = c.Snapshot
+		}
+		got, err := f.Redeem(ctx, in.Ticket, in.Verb)
+		if err != nil {
+			return err
+		}
+		out.Session = got.wire()
+		return got.Close()
+	case "register":
+		if len(in.Manifest) != 32 {
+			return ErrTicket
+		}
+		return f.Register(ctx, in.Ticket, [32]byte(in.Manifest))
+	case "finish":
+		return f.Finish(ctx, in.Ticket, in.Score)
+	case "abandon":
+		return f.Abandon(ctx, in.Ticket, in.Reason)
+	case "removed":
+		return f.Removed(ctx, in.Ticket)
+	}
+	return con.catalog(ctx, in, out)
+}
+
+func (con *connection) catalog(ctx context.Context, in *call, out *reply) error {
+	f, target := con.f, in.Request.Customization
+	id, err := tenant.ParseSessionID(in.Sess)
+	if err != nil {
+		return ErrClosed
+	}
+	withTicket := func(r Row, t Ticket, err error) error {
+		out.Row, out.Ticket = &r, &t
+		return err
+	}
+	switch in.Op {
+	case "catalog.create":
+		if in.Create == nil {
+			return ErrConflict
+		}
+		return withTicket(f.create(ctx, id, *in.Create))
+	case "catalog.update":
+		return withTicket(f.update(ctx, id, target, in.Source))
+	case "catalog.activate":
+		return f.activate(ctx, id, target, in.Version)
+	case "catalog.deactivate":
+		return f.deactivate(ctx, id, target)
+	case "catalog.delete":
+		t, err := f.delete(ctx, id, target)
+		out.Ticket = &t
+		return err
+	case "catalog.list":
+		out.Rows, err = f.list(ctx, id)
+		return err
+	case "catalog.get", "catalog.shares":
+		r, s, err := f.get(ctx, id, target)
+		if err != nil {
+			return err
+		}
+		row := r.row(s.caller.User())
+		out.Row = &row
+		for _, u := range r.Users {
+			out.Users = append(out.Users, u.String())
+		}
+		return nil
+	case "catalog.share", "catalog.unshare":
+		u, err := tenant.ParseUserID(in.User)
+		if err != nil {
+			return ErrConflict
+		}
+		return f.share(ctx, id, target, u, in.Op == "catalog.share")
+	}
+	return ErrOperation
+}
+
+// attach serves a socket that came over this one.
+func (con *connection) attach(ctx context.Context, s *stream, worker bool) error {
+	if len(s.fds) != 1 {
+		return ErrRole
+	}
+	file := os.NewFile(uintptr(s.fds[0]), "fas")
+	s.fds = nil
+	c, err := net.FileConn(file)
+	_ = file.Close()
+	if err != nil {
+		return ErrRole
+	}
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		_ = c.Close()
+		return ErrRole
+	}
+	con.wg.Go(func() { _ = con.f.serve(ctx, u, &connection{f: con.f, worker: worker, wg: con.wg}) })
+	return nil
+}
+
+func (s *Session) wire() *wireSession {
+	w := &wireSession{ID: s.id.String(), Tenant: s.tenant.String(), User: idText(s.user), Customization: idText(s.customization),
+		Collection: idText(s.collection), Snapshot: idText(s.snapshot), Manifest: s.manifest[:], Version: s.version,
+		Verbs: s.verbs, Expires: s.expires, Keys: map[Verb][]byte{}}
+	for v, k := range s.keys {
+		_ = k.Use(func(b []byte) error { w.Keys[v] = append([]byte(nil), b...); return nil })
+	}
+	if s.creds != nil {
+		w.Creds = &wireCreds{AccessKeyID: s.creds.AccessKeyID, Token: s.creds.Token, Bucket: s.creds.Bucket, Prefix: s.creds.Prefix}
+		_ = s.creds.Secret.Use(func(b []byte) error { w.Creds.Secret = append([]byte(nil), b...); return nil })
+	}
+	return w
+}

@@ -1,0 +1,205 @@
+package fas
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+const ticketLife = 24 * time.Hour
+
+type ticketClaims struct {
+	Customization tenant.CustomizationID `json:"c"`
+	Tenant        tenant.ID              `json:"t"`
+	Snapshot      tenant.SnapshotID      `json:"s"`
+	Version       int                    `json:"v"`
+	Remove        bool                   `json:"r,omitempty"` // of a deleted customization
+	Until         time.Time              `json:"u"`
+}
+
+func (f *Firewall) ticket(r *Record, s *Snapshot, remove bool) (Ticket, error) {
+	b, err := json.Marshal(ticketClaims{r.Customization, r.Tenant, s.ID, s.Version, remove, time.Now().Add(ticketLife)})
+	if err != nil {
+		return Ticket{}, err
+	}
+	return Ticket{r.Collection, s.ID, f.tickets.Seal(nil, nil, b, []byte("ticket"))}, nil
+}
+
+func (f *Firewall) openTicket(t Ticket) (ticketClaims, error) {
+	var c ticketClaims
+	b, err := f.tickets.Open(nil, nil, t.Sealed, []byte("ticket"))
+	if err != nil || json.Unmarshal(b, &c) != nil || !time.Now().Before(c.Until) {
+		return c, ErrTicket
+	}
+	return c, nil
+}
+
+// pending returns the row and its unfinished version, if the ticket is for it.
+func (f *Firewall) pending(ctx context.Context, c ticketClaims) (Record, error) {
+	r, err := f.c.Registry.Get(ctx, c.Customization)
+	if err != nil || r.Tenant != c.Tenant || c.Remove {
+		return r, ErrTicket
+	}
+	return r, c.unfinished(&r)
+}
+
+func (c ticketClaims) unfinished(r *Record) error {
+	if r.Pending == nil || r.Pending.ID != c.Snapshot || r.Pending.Version != c.Version || r.State == Deleting {
+		return ErrTicket
+	}
+	return nil
+}
+
+// Redeem gives a worker the keys for one step of an unfinished version.
+func (f *Firewall) Redeem(ctx context.Context, t Ticket, v Verb) (*Session, error) {
+	c, err := f.openTicket(t)
+	e := event("ticket.redeem", Evidence{}, Request{Customization: c.Customization}, tenant.Caller{})
+	e.Tenant, e.Snapshot, e.Detail = c.Tenant, c.Snapshot, map[string]string{"verb": string(v)}
+	if err != nil {
+		return nil, f.deny(ctx, e, "bad-ticket", err)
+	}
+	if !slices.Contains([]Verb{VerbStage, VerbIndex, VerbEvaluate}, v) {
+		return nil, f.deny(ctx, e, "not-a-step", ErrTicket)
+	}
+	r, err := f.pending(ctx, c)
+	if err != nil {
+		return nil, f.deny(ctx, e, "nothing-unfinished", err)
+	}
+	if r.Pending.Registered != (v == VerbEvaluate) {
+		return nil, f.deny(ctx, e, "step-not-due", ErrTicket)
+	}
+	s := &Session{id: tenant.NewSessionID(), tenant: r.Tenant, customization: r.Customization, collection: r.Collection,
+		snapshot: r.Pending.ID, manifest: r.Pending.Manifest, version: r.Pending.Version, verbs: []Verb{v},
+		expires: time.Now().Add(15 * time.Minute), keys: map[Verb]tenant.Secret{}}
+	unwrap := func(verb Verb, purpose string, wrapped []byte) error {
+		key, err := f.c.Keys.Unwrap(ctx, r.Grant, Binding{r.Tenant, r.Customization, r.Collection, r.Pending.ID, purpose}, wrapped)
+		if err == nil {
+			s.keys[verb] = tenant.NewSecret(key)
+		}
+		return err
+	}
+	if v != VerbStage {
+		err = unwrap(v, "snapshot", r.Pending.Key)
+	}
+	if v != VerbEvaluate {
+		if v == VerbIndex {
+			s.verbs = append(s.verbs, VerbStage)
+		}
+		err = errors.Join(err, unwrap(VerbStage, "staging", r.Pending.Staging))
+	}
+	if err != nil {
+		return nil, f.deny(ctx, e, "key-refused", ErrDenied)
+	}
+	e.Session, e.Collection = s.id, s.collection
+	if err := f.allow(ctx, e, true); err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Register pins the digest of the finished snapshot. The first one stays.
+func (f *Firewall) Register(ctx context.Context, t Ticket, manifest [32]byte) error {
+	return f.step(ctx, "ticket.register", t, func(r *Record) error {
+		if manifest == [32]byte{} {
+			return ErrTicket
+		}
+		if r.Pending.Registered && r.Pending.Manifest != manifest {
+			return ErrConflict
+		}
+		r.Pending.Manifest, r.Pending.Registered = manifest, true
+		return nil
+	})
+}
+
+// Finish makes the version complete; it does not activate it. A finished
+// version stays finished when the ticket comes again.
+func (f *Firewall) Finish(ctx context.Context, t Ticket, score float64) error {
+	if c, err := f.openTicket(t); err == nil && !c.Remove {
+		if r, err := f.c.Registry.Get(ctx, c.Customization); err == nil && r.Latest != nil && r.Latest.ID == c.Snapshot {
+			return nil
+		}
+	}
+	return f.step(ctx, "ticket.finish", t, func(r *Record) error {
+		if !r.Pending.Registered {
+			return ErrConflict
+		}
+		r.Latest, r.Pending, r.Score, r.Error = r.Pending, nil, score, ""
+		r.Latest.Staging = nil
+		r.State = Created
+		if r.Active != nil {
+			r.State = Activated
+		}
+		return nil
+	})
+}
+
+// Abandon drops the keys of an unfinished version. With no finished version
+// the grant is retired too. reason is a code for the customer.
+func (f *Firewall) Abandon(ctx context.Context, t Ticket, reason string) error {
+	c, err := f.openTicket(t)
+	if err != nil {
+		return err
+	}
+	if r, err := f.c.Registry.Get(ctx, c.Customization); err != nil || c.unfinished(&r) != nil {
+		return nil // nothing is left to take back
+	}
+	grant := ""
+	err = f.step(ctx, "ticket.abandon", t, func(r *Record) error {
+		r.Pending, r.Error = nil, reason
+		switch {
+		case r.Active != nil:
+			r.State = Activated
+		case r.Latest != nil:
+			r.State = UpdateFailed
+		default:
+			r.State = CreationFailed
+			grant, r.Grant = r.Grant, ""
+		}
+		return nil
+	})
+	if err == nil && grant != "" {
+		err = f.c.Keys.Retire(ctx, grant)
+	}
+	return err
+}
+
+// Removed ends a deletion: the row goes when the files are gone.
+func (f *Firewall) Removed(ctx context.Context, t Ticket) error {
+	c, err := f.openTicket(t)
+	if err != nil || !c.Remove {
+		return ErrTicket
+	}
+	e := event("ticket.removed", Evidence{}, Request{Customization: c.Customization}, tenant.Caller{})
+	e.Tenant = c.Tenant
+	if err := f.allow(ctx, e, true); err != nil {
+		return err
+	}
+	return f.c.Registry.Delete(ctx, c.Customization)
+}
+
+func (f *Firewall) step(ctx context.Context, kind string, t Ticket, change func(*Record) error) error {
+	c, err := f.openTicket(t)
+	e := event(kind, Evidence{}, Request{Customization: c.Customization}, tenant.Caller{})
+	e.Tenant, e.Snapshot = c.Tenant, c.Snapshot
+	if err != nil {
+		return f.deny(ctx, e, "bad-ticket", err)
+	}
+	if _, err := f.pending(ctx, c); err != nil {
+		return f.deny(ctx, e, "nothing-unfinished", err)
+	}
+	if err := f.allow(ctx, e, true); err != nil {
+		return err
+	}
+	return f.c.Registry.Update(ctx, c.Customization, func(r *Record) error {
+		if err := c.unfinished(r); err != nil {
+			return err
+		}
+		r.Updated = time.Now()
+		return change(r)
+	})
+}

@@ -1,0 +1,183 @@
+package fas
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/cloisterdev/cloister/authz"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// maxMessage bounds a message between the firewall and its clients, in bytes.
+const maxMessage = 1 << 20
+
+// call is a request to the firewall; op says which fields count.
+type call struct {
+	Op       string       `json:"op"`
+	Evidence []byte       `json:"evidence,omitempty"`
+	Request  Request      `json:"request"`
+	Target   string       `json:"target,omitempty"` // customization
+	Sess     string       `json:"session,omitempty"`
+	Ticket   Ticket       `json:"-"`
+	Sealed   []byte       `json:"ticket,omitempty"`
+	Verb     Verb         `json:"verb,omitempty"`
+	Manifest []byte       `json:"manifest,omitempty"`
+	Score    float64      `json:"score,omitempty"`
+	Reason   string       `json:"reason,omitempty"`
+	Create   *CreateInput `json:"create,omitempty"`
+	Source   tenant.Text  `json:"source"`
+	User     string       `json:"user,omitempty"`
+	Version  int          `json:"version,omitempty"`
+}
+
+type reply struct {
+	Error   string       `json:"error,omitempty"`
+	Session *wireSession `json:"session,omitempty"`
+	Row     *Row         `json:"row,omitempty"`
+	Rows    []Row        `json:"rows,omitempty"`
+	Ticket  *Ticket      `json:"ticket,omitempty"`
+	Users   []string     `json:"users,omitempty"`
+}
+
+// wireSession is a session on its way to the client that dialled. It is
+// encoded here and decoded in client.go, and nowhere else.
+type wireSession struct {
+	ID            string          `json:"id"`
+	Tenant        string          `json:"tenant"`
+	User          string          `json:"user,omitempty"`
+	Customization string          `json:"customization,omitempty"`
+	Collection    string          `json:"collection,omitempty"`
+	Snapshot      string          `json:"snapshot,omitempty"`
+	Manifest      []byte          `json:"manifest"`
+	Version       int             `json:"version"`
+	Verbs         []Verb          `json:"verbs"`
+	Expires       time.Time       `json:"expires"`
+	Keys          map[Verb][]byte `json:"keys,omitempty"`
+	Creds         *wireCreds      `json:"creds,omitempty"`
+}
+
+type wireCreds struct {
+	AccessKeyID, Token, Bucket, Prefix string
+	Secret                             []byte
+}
+
+// The errors that cross the socket, by name. Everything else is ErrInternal.
+var wireErrors = map[string]error{
+	"denied": ErrDenied, "operation": ErrOperation, "replayed": ErrReplayed, "scope": ErrScope, "ticket": ErrTicket,
+	"role": ErrRole, "expired": ErrExpired, "closed": ErrClosed, "verb": ErrVerb, "conflict": ErrConflict, "audit": ErrAudit,
+}
+
+func errorName(err error) string {
+	if errors.Is(err, authz.ErrUnknown) {
+		return "denied"
+	}
+	for name, e := range wireErrors {
+		if errors.Is(err, e) {
+			return name
+		}
+	}
+	return "internal"
+}
+
+func namedError(name string) error {
+	if name == "" {
+		return nil
+	}
+	if e, ok := wireErrors[name]; ok {
+		return e
+	}
+	return ErrInternal
+}
+
+func idText[K tenant.Kind](id tenant.Of[K]) string {
+	if id.IsZero() {
+		return ""
+	}
+	return id.String()
+}
+
+// stream frames messages on a unix socket and collects the descriptors that
+// come with them.
+type stream struct {
+	c   *net.UnixConn
+	buf []byte
+	oob []byte
+	fds []int
+}
+
+func newStream(c *net.UnixConn) *stream {
+	return &stream{c: c, oob: make([]byte, 128)}
+}
+
+func (s *stream) send(v any, rights []byte) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	defer clear(body)
+	if len(body) > maxMessage {
+		return fmt.Errorf("fas: a message of %d bytes", len(body))
+	}
+	msg := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
+	msg = append(msg, body...)
+	defer clear(msg)
+	if rights != nil {
+		n, _, err := s.c.WriteMsgUnix(msg, rights, nil)
+		if err == nil && n < len(msg) {
+			_, err = s.c.Write(msg[n:])
+		}
+		return err
+	}
+	_, err = s.c.Write(msg)
+	return err
+}
+
+// receive reads one message. Its bytes are valid until the next call and are
+// wiped then, since they may hold keys.
+func (s *stream) receive(v any) error {
+	for len(s.buf) < 4 {
+		if err := s.fill(); err != nil {
+			return err
+		}
+	}
+	n := int(binary.BigEndian.Uint32(s.buf))
+	if n > maxMessage {
+		return fmt.Errorf("fas: a message of %d bytes", n)
+	}
+	for len(s.buf) < 4+n {
+		if err := s.fill(); err != nil {
+			return err
+		}
+	}
+	err := json.Unmarshal(s.buf[4:4+n], v)
+	rest := copy(s.buf, s.buf[4+n:])
+	clear(s.buf[rest:])
+	s.buf = s.buf[:rest]
+	if err != nil {
+		return fmt.Errorf("fas: not a message: %w", err)
+	}
+	return nil
+}
+
+func (s *stream) fill() error {
+	if cap(s.buf)-len(s.buf) < 4096 {
+		grown := make([]byte, len(s.buf), 2*cap(s.buf)+16<<10)
+		copy(grown, s.buf)
+		clear(s.buf)
+		s.buf = grown
+	}
+	n, m, err := readMsg(s.c, s.buf[len(s.buf):cap(s.buf)], s.oob, &s.fds)
+	if err != nil {
+		return err
+	}
+	if n == 0 && m == 0 {
+		return io.EOF
+	}
+	s.buf = s.buf[:len(s.buf)+n]
+	return nil
+}
