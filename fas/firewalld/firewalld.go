@@ -1,0 +1,201 @@
+// Package firewalld wires an identity firewall from the embedded parts: a
+// registry in bbolt, identities in sealed files, the local key service and the
+// local session authority.
+//
+// # What it refuses
+//
+// [Open] returns an error for a missing recorder, operations or root key, and
+// for a directory that another process has open. A root key that is not the
+// directory's own opens nothing.
+//
+// A [Server] is safe for concurrent use. [AddTenant] and [AddUser] may run in
+// another process while it serves.
+//
+// # What it does not protect against
+//
+// Whoever holds the directory and the root key is every tenant. The three role
+// keys of the built-in profile are made here and thrown away after signing; a
+// deployment with three teams brings its own profiles.
+package firewalld
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/authz"
+	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/fas/localsts"
+	"github.com/cloisterdev/cloister/fas/profile"
+	"github.com/cloisterdev/cloister/kmsctx/localkms"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// SourceProfile names the built-in profile for reading customers' source.
+const SourceProfile = "ingest-source"
+
+// Options of [Open].
+type Options struct {
+	// Operations is the table of the API. Required.
+	Operations []fas.Operation
+	// Region and Service are what callers sign for; empty means us-east-1 and
+	// codewhisperer.
+	Region, Service string
+	// OwnTTL and ReadReplay are passed on to the firewall.
+	OwnTTL, ReadReplay time.Duration
+}
+
+// Server is a firewall over a directory.
+type Server struct {
+	*fas.Firewall
+	authorizer *authz.Authorizer
+	kms        *localkms.KMS
+	registry   *registry
+	authority  *localsts.Authority
+}
+
+// Open opens, or makes, the firewall's directory.
+func Open(dir string, root tenant.Secret, rec audit.Recorder, opts *Options) (*Server, error) {
+	if rec == nil || opts == nil || len(opts.Operations) == 0 {
+		return nil, fas.ErrConfig
+	}
+	v, err := openVault(dir, root)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{}
+	if s.kms, err = localkms.Open(filepath.Join(dir, "kms"), root); err != nil {
+		return nil, err
+	}
+	if s.registry, err = openRegistry(filepath.Join(dir, "registry.db"), v); err != nil {
+		return nil, err
+	}
+	if err := s.wire(dir, v, rec, *opts); err != nil {
+		return nil, errors.Join(err, s.registry.close())
+	}
+	return s, nil
+}
+
+func (s *Server) wire(dir string, v *vault, rec audit.Recorder, o Options) error {
+	schema, err := authz.ParseSchema("cloister", []byte(authz.DefaultSchema))
+	if err != nil {
+		return err
+	}
+	base := []authz.Source{{Name: "cloister", Text: authz.DefaultPolicies}}
+	if s.authorizer, err = authz.New(schema, base, s.registry, rec, nil); err != nil {
+		return err
+	}
+	var keys localsts.Keys
+	if err := v.once("authority", &keys, func() any { return localsts.NewKeys() }); err != nil {
+		return err
+	}
+	if s.authority, err = localsts.NewAuthority(keys); err != nil {
+		return err
+	}
+	var ticket []byte
+	if err := v.once("tickets", &ticket, func() any { b := make([]byte, 32); _, _ = rand.Read(b); return b }); err != nil {
+		return err
+	}
+	approved, err := sourceProfile(dir)
+	if err != nil {
+		return err
+	}
+	if o.Region == "" {
+		o.Region = "us-east-1"
+	}
+	if o.Service == "" {
+		o.Service = "codewhisperer"
+	}
+	s.Firewall, err = fas.NewFirewall(fas.Config{
+		Identities: &identities{v: v, dir: filepath.Join(dir, "identities")}, Authorizer: s.authorizer,
+		Profiles: []*profile.Verified{approved}, Issuer: s.authority, Registry: s.registry, Keys: keyService{s.kms},
+		Audit: rec, Operations: o.Operations, TicketKey: tenant.NewSecret(ticket), Region: o.Region, Service: o.Service,
+		OwnTTL: o.OwnTTL, ReadReplay: o.ReadReplay,
+	})
+	return err
+}
+
+// Close releases the directory.
+func (s *Server) Close() error { return s.registry.close() }
+
+// Serve answers one connection; see fas.Firewall.Serve.
+func (s *Server) Serve(ctx context.Context, c *net.UnixConn) error { return s.Firewall.Serve(ctx, c) }
+
+// VerifierMaterial is what a bucket server needs to check sessions.
+func (s *Server) VerifierMaterial() localsts.Material { return s.authority.Material() }
+
+// SetTenantPolicies replaces a tenant's own Cedar policies.
+func (s *Server) SetTenantPolicies(ctx context.Context, t tenant.ID, own []authz.Source) (authz.Revision, error) {
+	return s.authorizer.SetTenantPolicies(ctx, t, own)
+}
+
+// SetKeyDisabled disables or enables the tenant's key; it takes effect for the
+// next call.
+func (s *Server) SetKeyDisabled(ctx context.Context, t tenant.ID, disabled bool) error {
+	return s.kms.SetDisabled(ctx, t.String(), disabled)
+}
+
+// Grants counts the live grants of the key service.
+func (s *Server) Grants() int { return len(s.kms.Grants()) }
+
+type storedProfile struct {
+	Envelope json.RawMessage `json:"envelope"`
+	Keys     profile.Keyring `json:"keys"`
+}
+
+// sourceProfile loads the built-in profile, or makes and signs it with three
+// fresh role keys at the first start.
+func sourceProfile(dir string) (*profile.Verified, error) {
+	path := filepath.Join(dir, "profile.json")
+	b, err := os.ReadFile(path)
+	if err == nil {
+		var p storedProfile
+		if err := json.Unmarshal(b, &p); err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+		}
+		v, err := profile.Load(p.Envelope, p.Keys, time.Now())
+		if !errors.Is(err, profile.ErrExpired) {
+			return v, err
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	now := time.Now().UTC().Truncate(time.Second)
+	env, err := profile.New(profile.Profile{ID: SourceProfile, Version: 1,
+		Operations: []string{"/CreateCustomization", "/UpdateCustomization"},
+		Allow:      json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject","s3:ListBucket"],"Resource":"arn:aws:s3:::*"}]}`),
+		Bind:       "/dataReference/s3Reference/uri", TTL: 600, NotBefore: now.Add(-time.Minute), NotAfter: now.AddDate(0, 0, 365)})
+	if err != nil {
+		return nil, err
+	}
+	p := storedProfile{Keys: profile.Keyring{}}
+	for _, r := range []profile.Role{profile.Service, profile.Security, profile.Identity} {
+		pub, priv, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			return nil, err
+		}
+		p.Keys[r] = pub
+		seed := tenant.NewSecret(priv.Seed())
+		env, err = profile.Sign(env, seed)
+		seed.Destroy()
+		if err != nil {
+			return nil, err
+		}
+	}
+	p.Envelope = env
+	if b, err = json.Marshal(p); err != nil {
+		return nil, err
+	}
+	if err := writeFile(path, b); err != nil {
+		return nil, err
+	}
+	return profile.Load(env, p.Keys, time.Now())
+}

@@ -1,0 +1,224 @@
+package firewalld
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/cloisterdev/cloister/authz"
+	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/kmsctx"
+	"github.com/cloisterdev/cloister/kmsctx/localkms"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// registry keeps the rows in bbolt, with a copy in memory for reading: the
+// firewall is the only writer.
+type registry struct {
+	db *bolt.DB
+	v  *vault
+
+	mu    sync.RWMutex
+	rows  map[tenant.CustomizationID]fas.Record
+	users map[tenant.UserID]identity
+}
+
+var bucket = []byte("customizations")
+
+func openRegistry(path string, v *vault) (*registry, error) {
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 5 * time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("firewalld: open the registry: %w", err)
+	}
+	r := &registry{db: db, v: v, rows: map[tenant.CustomizationID]fas.Record{}, users: map[tenant.UserID]identity{}}
+	err = db.Update(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists(bucket)
+		if err != nil {
+			return err
+		}
+		return b.ForEach(func(_, val []byte) error {
+			var rec fas.Record
+			if err := json.Unmarshal(val, &rec); err != nil {
+				return err
+			}
+			r.rows[rec.Customization] = rec
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return r, nil
+}
+
+func (r *registry) close() error { return r.db.Close() }
+
+// Create implements fas.Registry.
+func (r *registry) Create(_ context.Context, rec fas.Record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, dup := r.rows[rec.Customization]; dup {
+		return fas.ErrConflict
+	}
+	return r.store(rec)
+}
+
+func (r *registry) store(rec fas.Record) error {
+	b, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	err = r.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Put([]byte(rec.Customization.String()), b) })
+	if err != nil {
+		return err
+	}
+	// The copy is decoded from what was stored, so that no pointer of a caller
+	// stays in it.
+	var own fas.Record
+	if err := json.Unmarshal(b, &own); err != nil {
+		return err
+	}
+	r.rows[own.Customization] = own
+	return nil
+}
+
+func (r *registry) find(id tenant.CustomizationID) (fas.Record, error) {
+	rec, ok := r.rows[id]
+	if !ok {
+		return rec, authz.ErrUnknown
+	}
+	return rec, nil
+}
+
+// Get implements fas.Registry.
+func (r *registry) Get(_ context.Context, id tenant.CustomizationID) (fas.Record, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.find(id)
+}
+
+// List implements fas.Registry.
+func (r *registry) List(_ context.Context, t tenant.ID) (out []fas.Record, err error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	err = r.db.View(func(tx *bolt.Tx) error {
+		// The order of the store is the order of pages.
+		return tx.Bucket(bucket).ForEach(func(k, _ []byte) error {
+			id, err := tenant.ParseCustomizationID(string(k))
+			if rec := r.rows[id]; err == nil && rec.Tenant == t {
+				out = append(out, rec)
+			}
+			return nil
+		})
+	})
+	return out, err
+}
+
+// Update implements fas.Registry.
+func (r *registry) Update(_ context.Context, id tenant.CustomizationID, f func(*fas.Record) error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, err := r.find(id)
+	if err != nil {
+		return err
+	}
+	// f gets a deep copy: what it changes counts only when it was stored.
+	b, err := json.Marshal(old)
+	if err != nil {
+		return err
+	}
+	var rec fas.Record
+	if err := json.Unmarshal(b, &rec); err != nil {
+		return err
+	}
+	if err := f(&rec); err != nil {
+		return err
+	}
+	return r.store(rec)
+}
+
+// Delete implements fas.Registry.
+func (r *registry) Delete(_ context.Context, id tenant.CustomizationID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Delete([]byte(id.String())) })
+	if err == nil {
+		delete(r.rows, id)
+	}
+	return err
+}
+
+// User implements authz.Directory.
+func (r *registry) User(_ context.Context, t tenant.ID, u tenant.UserID) (authz.UserFacts, error) {
+	r.mu.RLock()
+	id, ok := r.users[u]
+	r.mu.RUnlock()
+	if !ok {
+		if err := r.v.get(filepath.Join(r.v.dir, "identities", u.String()), u.String(), &id); err != nil {
+			return authz.UserFacts{}, authz.ErrUnknown
+		}
+		clear(id.Secret)
+		r.mu.Lock()
+		r.users[u] = id
+		r.mu.Unlock()
+	}
+	if id.Tenant != t {
+		return authz.UserFacts{}, authz.ErrUnknown
+	}
+	return authz.UserFacts{Admin: id.Admin}, nil
+}
+
+// Customization implements authz.Directory.
+func (r *registry) Customization(ctx context.Context, id tenant.CustomizationID) (authz.CustomizationFacts, error) {
+	rec, err := r.Get(ctx, id)
+	if err != nil {
+		return authz.CustomizationFacts{}, err
+	}
+	f := authz.CustomizationFacts{Tenant: rec.Tenant, State: string(rec.State), Users: rec.Users}
+	if rec.Active != nil {
+		f.State = string(fas.Activated)
+	}
+	return f, nil
+}
+
+// keyService is fas.Keys over the local key service: one key a tenant, one
+// grant a customization.
+type keyService struct{ kms *localkms.KMS }
+
+func (k keyService) Grant(ctx context.Context, t tenant.ID, c tenant.CustomizationID) (string, error) {
+	if err := k.kms.EnsureKey(ctx, t.String()); err != nil {
+		return "", err
+	}
+	return k.kms.CreateGrant(ctx, t.String(), c.String(), map[string]string{"tenant": t.String(), "customization": c.String()})
+}
+
+func (k keyService) Retire(ctx context.Context, grant string) error {
+	return k.kms.RetireGrant(ctx, grant)
+}
+
+func contextOf(b fas.Binding) (kmsctx.Context, error) {
+	return kmsctx.NewContext(map[string]string{"tenant": b.Tenant.String(), "customization": b.Customization.String(),
+		"collection": b.Collection.String(), "snapshot": b.Snapshot.String(), "purpose": b.Purpose})
+}
+
+func (k keyService) Generate(ctx context.Context, grant string, b fas.Binding) (plain, wrapped []byte, err error) {
+	ec, err := contextOf(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	return k.kms.GenerateDataKey(ctx, grant, ec)
+}
+
+func (k keyService) Unwrap(ctx context.Context, grant string, b fas.Binding, wrapped []byte) ([]byte, error) {
+	ec, err := contextOf(b)
+	if err != nil {
+		return nil, err
+	}
+	return k.kms.Decrypt(ctx, grant, ec, wrapped)
+}

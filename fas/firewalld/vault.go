@@ -1,0 +1,186 @@
+package firewalld
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// vault seals small values under a key derived from the root key.
+type vault struct {
+	dir  string
+	aead cipher.AEAD
+}
+
+func openVault(dir string, root tenant.Secret) (*vault, error) {
+	for _, d := range []string{dir, filepath.Join(dir, "identities"), filepath.Join(dir, "tenants")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	v := &vault{dir: dir}
+	err := root.Use(func(b []byte) error {
+		if len(b) != 32 {
+			return errors.New("firewalld: the root key has 32 bytes")
+		}
+		key, err := hkdf.Key(sha256.New, b, nil, "cloister/firewalld/vault", 32)
+		if err != nil {
+			return err
+		}
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return err
+		}
+		v.aead, err = cipher.NewGCMWithRandomNonce(block)
+		return err
+	})
+	return v, err
+}
+
+func writeFile(path string, b []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func (v *vault) put(path, name string, x any) error {
+	b, err := json.Marshal(x)
+	if err != nil {
+		return err
+	}
+	defer clear(b)
+	return writeFile(path, v.aead.Seal(nil, nil, b, []byte(name)))
+}
+
+func (v *vault) get(path, name string, x any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	plain, err := v.aead.Open(nil, nil, b, []byte(name))
+	if err != nil {
+		return fmt.Errorf("firewalld: %s does not open under this root key", name)
+	}
+	defer clear(plain)
+	return json.Unmarshal(plain, x)
+}
+
+// once reads a value, or makes and keeps it.
+func (v *vault) once(name string, x any, make func() any) error {
+	path := filepath.Join(v.dir, name+".sealed")
+	err := v.get(path, name, x)
+	if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := v.put(path, name, make()); err != nil {
+		return err
+	}
+	return v.get(path, name, x)
+}
+
+// identity is the sealed file of one access key.
+type identity struct {
+	Tenant tenant.ID     `json:"tenant"`
+	User   tenant.UserID `json:"user"`
+	Name   tenant.Text   `json:"name"`
+	Admin  bool          `json:"admin"`
+	Secret []byte        `json:"secret"`
+}
+
+// AccessKey is what [AddUser] returns, once.
+type AccessKey struct {
+	User            tenant.UserID
+	AccessKeyID     string
+	SecretAccessKey string
+}
+
+type tenantFile struct {
+	Name tenant.Text `json:"name"`
+}
+
+// AddTenant makes a tenant.
+func AddTenant(dir string, root tenant.Secret, name tenant.Text) (tenant.ID, error) {
+	v, err := openVault(dir, root)
+	if err != nil {
+		return tenant.ID{}, err
+	}
+	id := tenant.NewID()
+	return id, v.put(filepath.Join(dir, "tenants", id.String()), id.String(), tenantFile{name})
+}
+
+// AddUser makes a user of a tenant with an access key.
+func AddUser(dir string, root tenant.Secret, t tenant.ID, name tenant.Text, admin bool) (AccessKey, error) {
+	v, err := openVault(dir, root)
+	if err != nil {
+		return AccessKey{}, err
+	}
+	var tf tenantFile
+	if err := v.get(filepath.Join(dir, "tenants", t.String()), t.String(), &tf); err != nil {
+		return AccessKey{}, fmt.Errorf("firewalld: no tenant %s: %w", t, err)
+	}
+	u := tenant.NewUserID()
+	text := rand.Text() + rand.Text()
+	k := AccessKey{User: u, AccessKeyID: "AKIA" + strings.ToUpper(strings.TrimPrefix(u.String(), "usr-"))[:16], SecretAccessKey: text[:40]}
+	id := identity{t, u, name, admin, []byte(k.SecretAccessKey)}
+	if err := v.put(filepath.Join(dir, "identities", u.String()), u.String(), id); err != nil {
+		return AccessKey{}, err
+	}
+	return k, v.put(filepath.Join(dir, "identities", k.AccessKeyID), k.AccessKeyID, id)
+}
+
+// identities looks up access keys; a key is read once and kept, since files
+// are only ever added.
+type identities struct {
+	v   *vault
+	dir string
+
+	mu    sync.RWMutex
+	known map[string]fas.Identity
+}
+
+var accessKeyID = regexp.MustCompile(`^AKIA[A-Z0-9]{16}$`)
+
+// Lookup implements fas.Identities.
+func (i *identities) Lookup(key string) (fas.Identity, bool) {
+	if !accessKeyID.MatchString(key) {
+		return fas.Identity{}, false
+	}
+	i.mu.RLock()
+	got, ok := i.known[key]
+	i.mu.RUnlock()
+	if ok {
+		return got, true
+	}
+	var f identity
+	if err := i.v.get(filepath.Join(i.dir, key), key, &f); err != nil {
+		return fas.Identity{}, false
+	}
+	got = fas.Identity{Tenant: f.Tenant, User: f.User, Secret: tenant.NewSecret(f.Secret)}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.known == nil {
+		i.known = map[string]fas.Identity{}
+	}
+	i.known[key] = got
+	return got, true
+}

@@ -1,0 +1,197 @@
+// Package localsts issues and checks sessions on customers' buckets without
+// AWS: the embedded stand-in for AssumeRole with a session policy.
+//
+// An [Authority], inside the firewall, signs the session's claims with Ed25519
+// and derives the session's secret from its ID. A [Verifier], at the bucket,
+// holds the public key and the derivation key: it can check sessions, and
+// impersonate existing ones of its own service at most, never mint one.
+//
+// # What it refuses
+//
+//	ErrToken    a token that is not signed by the authority, malformed, expired,
+//	            or presented with the access key of another
+//	ErrConfig   missing keys; the zero Grant
+//
+// Both are safe for concurrent use.
+//
+// # What it does not protect against
+//
+// A session cannot be recalled before it expires; sessions last minutes. A
+// bucket server that does not ask [Claims.Allows] grants everything.
+package localsts
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/fas/policy"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// The sentinel errors of this package.
+var (
+	ErrToken  = errors.New("localsts: session token not accepted")
+	ErrConfig = errors.New("localsts: keys are missing")
+)
+
+const (
+	keyPrefix = "ASIA"
+	version   = "1."
+	maxToken  = 8 << 10
+)
+
+// Keys is everything that an authority needs. It never leaves the firewall.
+type Keys struct {
+	Seed    []byte `json:"seed"`    // Ed25519, 32 bytes
+	Service []byte `json:"service"` // derivation of session secrets, 32 bytes
+}
+
+// NewKeys makes random keys.
+func NewKeys() Keys {
+	k := Keys{make([]byte, ed25519.SeedSize), make([]byte, 32)}
+	_, _ = rand.Read(k.Seed)
+	_, _ = rand.Read(k.Service)
+	return k
+}
+
+// Material is what a bucket's verifier needs.
+type Material struct {
+	PublicKey []byte `json:"public_key"`
+	Service   []byte `json:"service_key"`
+}
+
+// Authority mints sessions. It is an fas.Issuer.
+type Authority struct {
+	priv    ed25519.PrivateKey
+	service []byte
+}
+
+// NewAuthority refuses missing keys.
+func NewAuthority(k Keys) (*Authority, error) {
+	if len(k.Seed) != ed25519.SeedSize || len(k.Service) != 32 {
+		return nil, ErrConfig
+	}
+	return &Authority{ed25519.NewKeyFromSeed(k.Seed), bytes.Clone(k.Service)}, nil
+}
+
+// Material returns what verifiers need.
+func (a *Authority) Material() Material {
+	return Material{a.priv.Public().(ed25519.PublicKey), bytes.Clone(a.service)}
+}
+
+// Claims is what a session says. Only [Verifier.Lookup] makes one.
+type Claims struct {
+	Session tenant.SessionID `json:"sid"`
+	Tenant  tenant.ID        `json:"tn"`
+	User    tenant.UserID    `json:"usr"`
+	Bucket  string           `json:"b"`
+	Profile json.RawMessage  `json:"p"`
+	Scope   json.RawMessage  `json:"s"`
+	Expires int64            `json:"exp"` // unix seconds
+
+	layers []*policy.Document
+}
+
+// Issue implements fas.Issuer.
+func (a *Authority) Issue(_ context.Context, g fas.Grant) (fas.Credentials, error) {
+	if g.Session().IsZero() || g.Caller().IsZero() {
+		return fas.Credentials{}, ErrConfig
+	}
+	profile, scope := g.Layers()
+	bucket, _ := g.Bucket()
+	payload, err := json.Marshal(Claims{Session: g.Session(), Tenant: g.Caller().Tenant(), User: g.Caller().User(), Bucket: bucket,
+		Profile: profile, Scope: scope, Expires: g.Expires().Unix()})
+	if err != nil {
+		return fas.Credentials{}, err
+	}
+	sig := ed25519.Sign(a.priv, append([]byte(version), payload...))
+	enc := base64.RawURLEncoding
+	token := version + enc.EncodeToString(payload) + "." + enc.EncodeToString(sig)
+	if len(token) > maxToken {
+		return fas.Credentials{}, fmt.Errorf("%w: %d bytes", ErrToken, len(token))
+	}
+	return fas.Credentials{AccessKeyID: accessKey(g.Session()), Secret: secret(a.service, g.Session()), Token: token}, nil
+}
+
+func accessKey(id tenant.SessionID) string {
+	return keyPrefix + strings.ToUpper(strings.TrimPrefix(id.String(), "ses-"))
+}
+
+func secret(service []byte, id tenant.SessionID) tenant.Secret {
+	m := hmac.New(sha256.New, service)
+	m.Write([]byte("session secret\x00" + id.String()))
+	return tenant.NewSecret([]byte(hex.EncodeToString(m.Sum(nil))))
+}
+
+// Verifier checks sessions at a bucket.
+type Verifier struct {
+	public  ed25519.PublicKey
+	service []byte
+}
+
+// NewVerifier refuses missing keys.
+func NewVerifier(m Material) (*Verifier, error) {
+	if len(m.PublicKey) != ed25519.PublicKeySize || len(m.Service) != 32 {
+		return nil, ErrConfig
+	}
+	return &Verifier{bytes.Clone(m.PublicKey), bytes.Clone(m.Service)}, nil
+}
+
+// Lookup checks a token and returns its claims and the secret that requests
+// under it are signed with.
+func (v *Verifier) Lookup(accessKeyID, token string, now time.Time) (*Claims, tenant.Secret, error) {
+	rest, ok := strings.CutPrefix(token, version)
+	body, sigText, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || len(token) > maxToken {
+		return nil, tenant.Secret{}, ErrToken
+	}
+	enc := base64.RawURLEncoding.Strict()
+	payload, err1 := enc.DecodeString(body)
+	sig, err2 := enc.DecodeString(sigText)
+	if err1 != nil || err2 != nil || !ed25519.Verify(v.public, append([]byte(version), payload...), sig) {
+		return nil, tenant.Secret{}, ErrToken
+	}
+	var c Claims
+	d := json.NewDecoder(bytes.NewReader(payload))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil || c.Session.IsZero() || c.Tenant.IsZero() || accessKey(c.Session) != accessKeyID {
+		return nil, tenant.Secret{}, ErrToken
+	}
+	if now.Unix() >= c.Expires {
+		return nil, tenant.Secret{}, fmt.Errorf("%w: expired", ErrToken)
+	}
+	for _, raw := range [][]byte{c.Profile, c.Scope} {
+		doc, err := policy.Parse(raw)
+		if err != nil {
+			return nil, tenant.Secret{}, ErrToken
+		}
+		c.layers = append(c.layers, doc)
+	}
+	return &c, secret(v.service, c.Session), nil
+}
+
+// Allows decides one access: every layer must allow. Identity services are
+// refused whatever the layers say, so that no session mints another.
+func (c *Claims) Allows(action, resource string, now time.Time) bool {
+	if c == nil || now.Unix() >= c.Expires || len(c.layers) != 2 {
+		return false
+	}
+	low := strings.ToLower(action)
+	if strings.HasPrefix(low, "sts:") || strings.HasPrefix(low, "iam:") {
+		return false
+	}
+	return policy.Allowed(policy.Request{Action: action, Resource: resource, Context: map[string]string{
+		"aws:principaltag/tenant": c.Tenant.String(), "aws:currenttime": now.UTC().Format(time.RFC3339)}}, c.layers...)
+}
