@@ -482,7 +482,7 @@ func containmentInner() int {
 	for n, a := range attacks {
 		fmt.Printf("%-28s", a.name)
 		for _, col := range columns {
-			c := Config{MinTier: TierProcess, Command: workerCommand, Deadline: 10 * time.Second, Env: []string{"CLOISTER_THROWAWAY=1"}, layers: col.layers}
+			c := Config{MinTier: TierProcess, Command: workerCommand, Deadline: 10 * time.Second, Env: []string{"CLOISTER_THROWAWAY=1", "GORACE=atexit_sleep_ms=0"}, layers: col.layers}
 			if err := c.check(); err != nil {
 				return quit("config", err)
 			}
