@@ -16,7 +16,7 @@ type Evidence = sigv4.Evidence
 // Request says what a session is wanted for. It is the front end's word; the
 // firewall derives everything that matters from the evidence and its registry.
 type Request struct {
-	RequestID     tenant.RequestID       `json:"request_id"`
+	RequestID     tenant.RequestID       `json:"request_id,omitzero"`
 	Customization tenant.CustomizationID `json:"-"`
 	// Profile and Scope are for Exchange: the name of a signed profile and a
 	// policy that narrows it. An empty scope is refused.

@@ -1,0 +1,5 @@
+.PHONY: test race ci demo bench fuzz
+test: ; go test work
+race: ; go test -race work
+ci: ; .ci/run
+demo: ; go run ./examples/customization demo

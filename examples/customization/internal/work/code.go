@@ -1,0 +1,23 @@
+package work
+
+import (
+	"errors"
+
+	"github.com/cloisterdev/cloister/fas"
+)
+
+// Code names the class of a worker's error. It is what leaves the worker: the
+// error itself may quote the source.
+func Code(err error) string {
+	switch {
+	case errors.Is(err, ErrTooLarge):
+		return "source-too-large"
+	case errors.Is(err, ErrStaging):
+		return "staging-damaged"
+	case errors.Is(err, ErrNoSource):
+		return "no-source"
+	case errors.Is(err, fas.ErrDenied):
+		return "access-denied"
+	}
+	return "failed"
+}

@@ -1,0 +1,39 @@
+package work
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Step is a progress report of a worker: counts only.
+type Step struct {
+	Name   string `json:"name"`
+	Files  int    `json:"files"`
+	Of     int    `json:"of"`
+	Bytes  int64  `json:"bytes"`
+	Chunks int    `json:"chunks"`
+}
+
+type progressKey struct{}
+
+// WithProgress makes reports of the workers go to send, at most ten a second.
+func WithProgress(ctx context.Context, send func([]byte)) context.Context {
+	var last time.Time
+	return context.WithValue(ctx, progressKey{}, func(s Step) {
+		if time.Since(last) < 100*time.Millisecond {
+			return
+		}
+		last = time.Now()
+		if b, err := json.Marshal(s); err == nil {
+			send(b)
+		}
+	})
+}
+
+func progressFrom(ctx context.Context) func(Step) {
+	if f, ok := ctx.Value(progressKey{}).(func(Step)); ok {
+		return f
+	}
+	return func(Step) {}
+}

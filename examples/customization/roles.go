@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/examples/customization/internal/api"
+	"github.com/cloisterdev/cloister/examples/customization/internal/cloud"
+	"github.com/cloisterdev/cloister/examples/customization/internal/front"
+	"github.com/cloisterdev/cloister/examples/customization/internal/stack"
+	"github.com/cloisterdev/cloister/examples/customization/internal/work"
+	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/fas/firewalld"
+	"github.com/cloisterdev/cloister/gpuinfer"
+	"github.com/cloisterdev/cloister/sandbox"
+)
+
+// until returns a context that ends with SIGTERM or with the supervisor.
+func until() (context.Context, context.CancelFunc) {
+	gone := stack.Lifeline()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		<-gone
+		cancel()
+	}()
+	return ctx, func() { cancel(); stop() }
+}
+
+func roleFlags(args []string) (data, s3, minTier string, err error) {
+	fs := flag.NewFlagSet("role", flag.ContinueOnError)
+	fs.StringVar(&data, "data", "", "")
+	fs.StringVar(&s3, "s3", "", "")
+	fs.StringVar(&minTier, "min-tier", "", "")
+	return data, s3, minTier, fs.Parse(args)
+}
+
+// roleFirewall is the identity firewall's process. It has no listening socket:
+// the supervisor hands it connections over the one that it was born with.
+func roleFirewall(args []string) error {
+	data, _, _, err := roleFlags(args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := until()
+	defer stop()
+	born, err := stack.UnixConn(0)
+	if err != nil {
+		return err
+	}
+	log, err := audit.Open(auditDir(data), nil)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	wall, err := openFirewall(data, log)
+	if err != nil {
+		return err
+	}
+	defer wall.Close()
+	if err := publishVerifier(data, wall); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	go func() {
+		_ = stack.Connections(born, func(c *net.UnixConn) {
+			wg.Go(func() {
+				if err := wall.Serve(ctx, c); err != nil && ctx.Err() == nil {
+					fmt.Fprintln(os.Stderr, "connection ended:", err)
+				}
+			})
+		})
+	}()
+	<-ctx.Done()
+	wg.Wait()
+	return nil
+}
+
+// roleCloud is the customer cloud's process.
+func roleCloud(args []string) error {
+	data, _, _, err := roleFlags(args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := until()
+	defer stop()
+	l, err := stack.Listener(0)
+	if err != nil {
+		return err
+	}
+	verifier, err := readVerifier(ctx, data)
+	if err != nil {
+		return err
+	}
+	srv, err := cloud.Open(cloudDir(data), verifier)
+	if err != nil {
+		return err
+	}
+	defer srv.Close()
+	return serveHTTP(ctx, l, srv)
+}
+
+// roleFront is the front end and control plane.
+func roleFront(args []string) error {
+	data, s3, minTier, err := roleFlags(args)
+	if err != nil {
+		return err
+	}
+	ctx, stop := until()
+	defer stop()
+	conn, err := stack.UnixConn(0)
+	if err != nil {
+		return err
+	}
+	l, err := stack.Listener(1)
+	if err != nil {
+		return err
+	}
+	gate, err := fas.Dial(conn)
+	if err != nil {
+		return err
+	}
+	defer gate.Close()
+	tier, err := parseTier(minTier)
+	if err != nil {
+		return err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	f, err := front.New(ctx, front.Config{
+		Dir: filepath.Join(data, "front"), Gate: gate, CloudAddr: s3, MinTier: tier,
+		Worker: []string{exe, "_worker"}, Slot: []string{exe, "_slot"}, Log: os.Stderr,
+	})
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return serveHTTP(ctx, l, f)
+}
+
+func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	done := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		c, cancel := context.WithTimeout(context.Background(), 4*time.Second)
+		defer cancel()
+		done <- srv.Shutdown(c)
+	}()
+	if err := srv.Serve(l); err != http.ErrServerClosed {
+		return err
+	}
+	return <-done
+}
+
+// roleWorker is a single-use worker: fetch, index or evaluate.
+func roleWorker([]string) error {
+	handler := func(h sandbox.Handler) sandbox.Handler {
+		return func(ctx context.Context, req []byte, files []*os.File) ([]byte, error) {
+			ctx = work.WithProgress(ctx, func(b []byte) { _ = sandbox.Progress(ctx, b) })
+			out, err := h(ctx, req, files)
+			if err != nil {
+				return nil, sandbox.Fail(work.Code(err), err)
+			}
+			return out, nil
+		}
+	}
+	sandbox.WorkerMain(map[string]sandbox.Handler{
+		"fetch": handler(work.Fetch), "index": handler(work.Index), "evaluate": handler(work.Evaluate),
+	})
+	return nil
+}
+
+// roleSlot is an engine slot.
+func roleSlot([]string) error {
+	return gpuinfer.ServeSlot(context.Background(), os.NewFile(3, "pool"), work.Engine{}, gpuinfer.SlotOptions{
+		Confine: func() error { return sandbox.Confine(sandbox.Profile{}) },
+	})
+}
+
+// openFirewall opens the firewall's state with the operations of the table.
+func openFirewall(data string, rec audit.Recorder) (*firewalld.Server, error) {
+	root, err := rootKey(data)
+	if err != nil {
+		return nil, err
+	}
+	var none *front.Front
+	return firewalld.Open(firewallDir(data), root, rec, &firewalld.Options{Operations: api.Firewalled(none.Table())})
+}
