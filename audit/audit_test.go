@@ -1,0 +1,275 @@
+package audit_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+func event(reason string) audit.Event {
+	return audit.Event{Kind: "test.event", Decision: audit.Deny, Reason: reason, Tenant: tenant.NewID(), Detail: map[string]string{"name": "<script>\x1b[31m"}}
+}
+
+func write(t testing.TB, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	l, err := audit.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		if err := l.Record(context.Background(), event("because")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestVerifyAndReopen(t *testing.T) {
+	dir := write(t, 10)
+	l, err := audit.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 20 {
+				if err := l.Record(context.Background(), event("more")); err != nil {
+					t.Error(err)
+				}
+				if err := l.Append(context.Background(), event("more")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := audit.Open(dir, nil); !errors.Is(err, audit.ErrLocked) {
+		t.Errorf("a second writer: %v", err)
+	}
+	if err := errors.Join(l.Close(), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Record(context.Background(), event("late")); !errors.Is(err, audit.ErrUnavailable) {
+		t.Errorf("after close: %v", err)
+	}
+	rep, err := audit.Verify(dir, nil)
+	if err != nil || rep.Records != 330 || rep.Signed != 330 {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	n := 0
+	for e, err := range audit.Read(dir) {
+		if err != nil || e.Kind != "test.event" {
+			t.Fatal(e, err)
+		}
+		n++
+	}
+	if n != 330 {
+		t.Errorf("%d events", n)
+	}
+}
+
+func TestEveryByteCounts(t *testing.T) {
+	dir := write(t, 3)
+	path := filepath.Join(dir, "records.jsonl")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 1
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := audit.Verify(dir, nil); err == nil {
+			t.Fatalf("byte %d (%q) can be changed", i, good[i])
+		}
+	}
+}
+
+func TestTampering(t *testing.T) {
+	other := write(t, 5)
+	for name, c := range map[string]struct {
+		change func(t *testing.T, dir string)
+		want   error
+	}{
+		"last record cut off":  {func(t *testing.T, d string) { lines(t, d, func(l []string) []string { return l[:len(l)-1] }) }, audit.ErrTruncated},
+		"all records cut off":  {func(t *testing.T, d string) { lines(t, d, func([]string) []string { return nil }) }, audit.ErrTruncated},
+		"first record removed": {func(t *testing.T, d string) { lines(t, d, func(l []string) []string { return l[1:] }) }, audit.ErrTampered},
+		"records swapped": {func(t *testing.T, d string) {
+			lines(t, d, func(l []string) []string { l[1], l[2] = l[2], l[1]; return l })
+		}, audit.ErrTampered},
+		"another log's records":    {func(t *testing.T, d string) { copyFile(t, d, other, "records.jsonl") }, audit.ErrTampered},
+		"another log's checkpoint": {func(t *testing.T, d string) { copyFile(t, d, other, "checkpoint") }, audit.ErrTampered},
+		"another public key":       {func(t *testing.T, d string) { copyFile(t, d, other, "verifier.key") }, audit.ErrTampered},
+		"no checkpoint": {func(t *testing.T, d string) {
+			if err := os.Remove(filepath.Join(d, "checkpoint")); err != nil {
+				t.Fatal(err)
+			}
+		}, audit.ErrNoCheckpoint},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := write(t, 5)
+			c.change(t, dir)
+			if _, err := audit.Verify(dir, nil); !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func lines(t *testing.T, dir string, f func([]string) []string) {
+	t.Helper()
+	path := filepath.Join(dir, "records.jsonl")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ls := strings.SplitAfter(strings.TrimSuffix(string(b), "\n"), "\n")
+	ls[len(ls)-1] += "\n"
+	if err := os.WriteFile(path, []byte(strings.Join(f(ls), "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func copyFile(t *testing.T, to, from, name string) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(from, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(to, name), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTornTailIsRepairedAndTruncationIsNot(t *testing.T) {
+	dir := write(t, 3)
+	path := filepath.Join(dir, "records.jsonl")
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"seq":3,"pr`); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := audit.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Record(context.Background(), event("after")), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if rep, err := audit.Verify(dir, nil); err != nil || rep.Records != 4 {
+		t.Fatal(rep, err)
+	}
+	lines(t, dir, func(l []string) []string { return l[:2] })
+	if _, err := audit.Open(dir, nil); !errors.Is(err, audit.ErrTruncated) {
+		t.Errorf("open a log that was cut off: %v", err)
+	}
+}
+
+func TestEventRules(t *testing.T) {
+	l, err := audit.Open(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	many := map[string]string{}
+	for i := range 17 {
+		many[strings.Repeat("a", i+1)] = ""
+	}
+	for name, change := range map[string]func(*audit.Event){
+		"no kind":         func(e *audit.Event) { e.Kind = "" },
+		"kind with space": func(e *audit.Event) { e.Kind = "a b" },
+		"no reason":       func(e *audit.Event) { e.Reason = "" },
+		"no decision":     func(e *audit.Event) { e.Decision = "" },
+		"profile not hex": func(e *audit.Event) { e.Profile = "zz" },
+		"many details":    func(e *audit.Event) { e.Detail = many },
+		"long detail":     func(e *audit.Event) { e.Detail = map[string]string{"a": strings.Repeat("x", 1025)} },
+		"bad detail key":  func(e *audit.Event) { e.Detail = map[string]string{"A": ""} },
+	} {
+		e := event("because")
+		change(&e)
+		if err := l.Record(context.Background(), e); !errors.Is(err, audit.ErrEvent) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDetailIsHarmless(t *testing.T) {
+	dir := write(t, 1)
+	b, err := os.ReadFile(filepath.Join(dir, "records.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.ContainsAny(b, "\x1b<") {
+		t.Errorf("raw control or markup in %s", b)
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	dir := write(f, 2)
+	b, err := os.ReadFile(filepath.Join(dir, "records.jsonl"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	path := filepath.Join(dir, "records.jsonl")
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if err := os.WriteFile(path, in, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := audit.Verify(dir, nil); err == nil && !bytes.HasPrefix(in, b) {
+			t.Errorf("accepted %q", in)
+		}
+	})
+}
+
+func BenchmarkRecord(b *testing.B) {
+	l, err := audit.Open(b.TempDir(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := l.Record(context.Background(), event("x")); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
+
+func ExampleVerify() {
+	dir, _ := os.MkdirTemp("", "audit")
+	defer os.RemoveAll(dir)
+	_, err := audit.Verify(dir, nil)
+	fmt.Println(errors.Is(err, audit.ErrNoCheckpoint))
+	l, _ := audit.Open(dir, nil)
+	_ = l.Record(context.Background(), audit.Event{Kind: "door.open", Decision: audit.Deny, Reason: "no-key"})
+	_ = l.Close()
+	rep, err := audit.Verify(dir, nil)
+	fmt.Println(rep.Records, err)
+	// Output:
+	// true
+	// 1 <nil>
+}

@@ -1,0 +1,99 @@
+// Command cloister is a thin shell over the packages of Cloister.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/cloisterdev/cloister/audit"
+)
+
+const usage = `Usage: cloister COMMAND [flags]
+
+  version           print the version
+  audit verify DIR  check an audit log: --key FILE, --json
+`
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run returns the exit code: 0 for success, 1 for a refusal, 2 for bad usage.
+func run(args []string, out, errOut io.Writer) int {
+	var err error
+	switch {
+	case len(args) == 0 || args[0] == "help" || args[0] == "--help" || args[0] == "-h":
+		fmt.Fprint(out, usage)
+		return 0
+	case args[0] == "version":
+		err = version(out)
+	case args[0] == "audit" && len(args) > 1 && args[1] == "verify":
+		err = auditVerify(args[2:], out, errOut)
+	default:
+		fmt.Fprintf(errOut, "cloister: no such command\n%s", usage)
+		return 2
+	}
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(errOut, err)
+		return 2
+	}
+	fmt.Fprintf(errOut, "cloister: %v\n", err)
+	return 1
+}
+
+var errUsage = errors.New("usage: cloister audit verify DIR [--key FILE] [--json]")
+
+func version(out io.Writer) error {
+	v := "(devel)"
+	if bi, ok := debug.ReadBuildInfo(); ok && bi.Main.Version != "" {
+		v = bi.Main.Version
+	}
+	_, err := fmt.Fprintln(out, "cloister", v)
+	return err
+}
+
+func auditVerify(args []string, out, errOut io.Writer) error {
+	fs := flag.NewFlagSet("audit verify", flag.ContinueOnError)
+	fs.SetOutput(errOut)
+	key := fs.String("key", "", "file with the log's public key, kept elsewhere; default: the one beside the log")
+	asJSON := fs.Bool("json", false, "print the report as JSON")
+	var dir string
+	for len(args) > 0 {
+		if err := fs.Parse(args); err != nil {
+			return errors.Join(errUsage, err)
+		}
+		if args = fs.Args(); len(args) > 0 {
+			if dir != "" {
+				return errUsage
+			}
+			dir, args = args[0], args[1:]
+		}
+	}
+	if dir == "" {
+		return errUsage
+	}
+	var o audit.VerifyOptions
+	if *key != "" {
+		b, err := os.ReadFile(*key)
+		if err != nil {
+			return err
+		}
+		o.PublicKey = strings.TrimSpace(string(b))
+	}
+	rep, err := audit.Verify(dir, &o)
+	if err != nil {
+		return fmt.Errorf("%s: %w; compare with your copy of the checkpoint before anything else writes there", dir, err)
+	}
+	if *asJSON {
+		return json.NewEncoder(out).Encode(rep)
+	}
+	_, err = fmt.Fprintf(out, "%d records, %d signed, root %s\n", rep.Records, rep.Signed, rep.Root)
+	return err
+}

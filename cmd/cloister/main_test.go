@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cloisterdev/cloister/audit"
+)
+
+func TestAuditVerify(t *testing.T) {
+	dir := t.TempDir()
+	l, err := audit.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := l.Record(context.Background(), audit.Event{Kind: "test", Decision: audit.Deny, Reason: "because"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	try := func(args ...string) (int, string) {
+		var out, errOut bytes.Buffer
+		code := run(args, &out, &errOut)
+		return code, out.String() + errOut.String()
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"audit", "verify", dir}, 0, "3 records"},
+		{[]string{"audit", "verify", "--json", dir}, 0, `"Records":3`},
+		{[]string{"audit", "verify", filepath.Join(dir, "nothing")}, 1, "no checkpoint"},
+		{[]string{"audit", "verify"}, 2, "usage"},
+		{[]string{"audit", "verify", dir, dir}, 2, "usage"},
+		{[]string{"audit", "verify", "--nonsense", dir}, 2, "usage"},
+		{[]string{"nonsense"}, 2, "no such command"},
+		{[]string{"version"}, 0, "cloister"},
+		{nil, 0, "Usage"},
+	} {
+		if code, out := try(c.args...); code != c.code || !strings.Contains(out, c.want) {
+			t.Errorf("%q: code %d, output %q", c.args, code, out)
+		}
+	}
+	path := filepath.Join(dir, "records.jsonl")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(b, []byte("deny"), []byte("allo"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out := try("audit", "verify", dir); code != 1 || !strings.Contains(out, "altered") || strings.Count(out, "\n") != 1 {
+		t.Errorf("an edited log: code %d, output %q", code, out)
+	}
+}
