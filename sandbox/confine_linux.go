@@ -130,8 +130,10 @@ func dropCaps() error {
 
 // They force the arguments of capset onto the heap for the length of the call.
 var (
+	//lint:ignore U1000 written so that the value escapes
 	keepHeader *unix.CapUserHeader
-	keepData   *[2]unix.CapUserData
+	//lint:ignore U1000 written so that the value escapes
+	keepData *[2]unix.CapUserData
 )
 
 // Confine gives the running process, all its threads, the confinement of

@@ -144,7 +144,8 @@ func loadHandler(context.Context, []byte, []*os.File) ([]byte, error) {
 			for i := range 200 {
 				keep = append(keep, make([]byte, 64<<10))
 				if i%50 == 0 {
-					keep = nil
+					clear(keep)
+					keep = keep[:0]
 					runtime.GC()
 					time.Sleep(time.Millisecond)
 				}

@@ -164,14 +164,15 @@ func BenchmarkComplete(b *testing.B) {
 func ExampleModel_Complete() {
 	m, _ := Build(corpus("func Open(name string) error {\n\treturn openWithAudit(name)\n}\n"))
 	say := func(prefix string) {
+		text := ""
 		for tok := range m.Complete(context.Background(), gpuinfer.Prompt{Prefix: prefix}) {
-			fmt.Print(tok.Text)
+			text += tok.Text
 		}
-		fmt.Println(";")
+		fmt.Printf("%q\n", text)
 	}
 	say("quantum entanglement ")
 	say("{\n\treturn")
 	// Output:
-	// ;
-	// openWithAudit(name);
+	// ""
+	// " openWithAudit(name)"
 }
