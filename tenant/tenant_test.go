@@ -23,14 +23,11 @@ func TestParseIsStrict(t *testing.T) {
 		"one short": s[:len(s)-1], "one long": s + "0", "space": " " + s, "newline": s + "\n", "excluded letter": s[:10] + "u" + s[11:],
 		"spare bits": spare, "zero": tenant.ID{}.String(), "slash": s[:10] + "/" + s[11:],
 	} {
-		got, err := tenant.ParseID(bad)
-		if name == "spare bits" && err == nil && got.String() == bad && got != id {
-			continue // the last digit may also be a data bit of another ID
-		}
+		_, err := tenant.ParseID(bad)
 		if !errors.Is(err, tenant.ErrBadID) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if err != nil && bad != "" && strings.Contains(err.Error(), bad) {
+		if err != nil && len(bad) > 4 && strings.Contains(err.Error(), bad) {
 			t.Errorf("%s: the error repeats the text", name)
 		}
 	}
@@ -121,7 +118,9 @@ func TestCaller(t *testing.T) {
 		"no user": func() (tenant.Caller, error) {
 			return tenant.VerifiedCaller(tenant.NewID(), tenant.UserID{}, tenant.MethodSigV4, now)
 		},
-		"no method": func() (tenant.Caller, error) { return tenant.VerifiedCaller(tenant.NewID(), tenant.NewUserID(), "", now) },
+		"no method": func() (tenant.Caller, error) {
+			return tenant.VerifiedCaller(tenant.NewID(), tenant.NewUserID(), "", now)
+		},
 		"no time": func() (tenant.Caller, error) {
 			return tenant.VerifiedCaller(tenant.NewID(), tenant.NewUserID(), tenant.MethodSigV4, time.Time{})
 		},
