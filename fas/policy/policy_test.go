@@ -147,10 +147,7 @@ func TestIncludedAgainstBruteForce(t *testing.T) {
 		}
 		return b.String()
 	}
-	var all []string
-	for _, s := range []string{"", "a", "b", "c"} {
-		all = append(all, s)
-	}
+	all := []string{"", "a", "b", "c"}
 	for from, n := 1, 0; n < 4; n++ {
 		to := len(all)
 		for _, s := range all[from:to] {
