@@ -156,18 +156,6 @@ func seen(a client.Answer) outcome {
 	return outcome{a.Status != http.StatusOK, fmt.Sprintf("%d %s", a.Status, a.Header.Get("X-Amzn-Errortype"))}
 }
 
-// called turns the error of a signed call into an outcome.
-func called(err error) (outcome, error) {
-	var f *client.Failure
-	switch {
-	case err == nil:
-		return outcome{false, "200"}, nil
-	case errors.As(err, &f):
-		return outcome{true, fmt.Sprintf("%d %s", f.Status, f.Code)}, nil
-	}
-	return outcome{}, err
-}
-
 // refusedBy turns the error of a room into an outcome; any other error than
 // the wanted one means that the attack failed for the wrong reason.
 func refusedBy(err, want error) (outcome, error) {

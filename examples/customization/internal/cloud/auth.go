@@ -1,6 +1,7 @@
 package cloud
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -29,6 +30,9 @@ type authenticator struct {
 // authenticate verifies the signature over the raw request and body.
 func (a *authenticator) authenticate(r *http.Request) (caller, []byte, error) {
 	ev, body, err := sigv4.CaptureWith(r, MaxObject, sigv4.CaptureOptions{S3: true})
+	if errors.Is(err, sigv4.ErrTooLarge) {
+		return caller{}, nil, errTooLarge
+	}
 	if err != nil {
 		return caller{}, nil, errSignature
 	}
