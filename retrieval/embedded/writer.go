@@ -21,7 +21,7 @@ type Stats struct {
 
 const (
 	maxChunks = 2_000_000
-	dictRun   = 32
+	maxBlobs  = 64
 )
 
 // posting fields: a term stands in the body, or is defined here, or is part of
@@ -53,7 +53,7 @@ type Options struct{}
 
 // Create starts a snapshot in the given empty file.
 func Create(f *os.File, b retrieval.Binding, key []byte, _ *Options) (*Writer, error) {
-	s, err := newSealer(b, key)
+	s, err := newSealer(b, key, newSalt())
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (w *Writer) chunk(p string, c retrieval.Chunk) error {
 
 // Attach adds a named blob, sealed like the rest.
 func (w *Writer) Attach(name string, data []byte) error {
-	if name == "" || w.blobs[name] != nil || int64(len(data)) > maxFooter*4 {
+	if name == "" || w.blobs[name] != nil || int64(len(data)) > maxRange || len(w.blobs) == maxBlobs || len(name) > 100 {
 		return retrieval.ErrLimit
 	}
 	w.blobs[name] = data
@@ -137,33 +137,23 @@ func (w *Writer) Seal(ctx context.Context) (manifest [32]byte, st Stats, err err
 	w.done = true
 	textEnd := w.p.off
 	f := footer{Chunks: len(w.starts), AvgLen: float64(w.length) / float64(max(1, len(w.starts))), Blobs: map[string]extent{}, Docs: w.stats.Documents}
-	terms := make([]string, 0, len(w.post))
-	for t := range w.post {
-		terms = append(terms, t)
+	dict := make([]dictEntry, 0, len(w.post))
+	for t, l := range w.post {
+		dict = append(dict, dictEntry{hash: hashTerm(t), df: l.n, post: l.b})
 	}
-	sort.Strings(terms)
-	at := make([]int64, len(terms))
-	for i, t := range terms {
-		at[i] = w.p.off
-		if err := w.p.write(w.post[t].b); err != nil {
-			return manifest, st, err
-		}
-	}
-	for i := 0; i < len(terms); i += dictRun {
+	sort.Slice(dict, func(i, j int) bool { return dict[i].hash < dict[j].hash })
+	for i := range dict {
 		if err := ctx.Err(); err != nil {
 			return manifest, st, err
 		}
-		var run []byte
-		for j := i; j < min(i+dictRun, len(terms)); j++ {
-			l := w.post[terms[j]]
-			run = binary.AppendUvarint(run, uint64(len(terms[j])))
-			run = append(run, terms[j]...)
-			run = binary.AppendUvarint(run, uint64(l.n))
-			run = binary.AppendUvarint(run, uint64(at[j]))
-			run = binary.AppendUvarint(run, uint64(len(l.b)))
+		dict[i].at = extent{w.p.off, int64(len(dict[i].post))}
+		if err := w.p.write(dict[i].post); err != nil {
+			return manifest, st, err
 		}
-		f.Dict = append(f.Dict, block{terms[i], extent{w.p.off, int64(len(run))}})
-		if err := w.p.write(run); err != nil {
+	}
+	f.Dict, f.Terms = w.p.off, int64(len(dict))
+	for i := range dict {
+		if err := w.p.write(dict[i].marshal()); err != nil {
 			return manifest, st, err
 		}
 	}
@@ -175,13 +165,18 @@ func (w *Writer) Seal(ctx context.Context) (manifest [32]byte, st Stats, err err
 	if err := w.p.write(tab); err != nil {
 		return manifest, st, err
 	}
-	for name, b := range w.blobs {
-		f.Blobs[name] = extent{w.p.off, int64(len(b))}
-		if err := w.p.write(b); err != nil {
+	names := make([]string, 0, len(w.blobs))
+	for n := range w.blobs {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		f.Blobs[n] = extent{w.p.off, int64(len(w.blobs[n]))}
+		if err := w.p.write(w.blobs[n]); err != nil {
 			return manifest, st, err
 		}
 	}
-	w.stats.Chunks, w.stats.Terms = len(w.starts), len(terms)
+	w.stats.Chunks, w.stats.Terms = len(w.starts), len(dict)
 	manifest, err = w.p.finish(f)
 	return manifest, w.stats, err
 }
