@@ -74,7 +74,7 @@ func runEvaluate(ctx context.Context, args []string, out io.Writer) error {
 			if err != nil {
 				return err
 			}
-			for _, pos := range work.Positions(f.Key, text, 12) {
+			for _, pos := range work.Positions(f.Key, text, 20) {
 				e.Positions++
 				for _, m := range []struct {
 					m    *ngram.Model

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloisterdev/cloister/examples/customization/internal/api"
@@ -159,12 +160,9 @@ func waitFor(ctx context.Context, c *client.Client, arn string, progress func(*a
 	}
 }
 
-var counter = time.Now().UnixNano()
+var counter atomic.Int64
 
-func unique() string {
-	counter++
-	return fmt.Sprint(counter)
-}
+func unique() string { return fmt.Sprintf("%d-%d", time.Now().UnixNano(), counter.Add(1)) }
 
 func toJSON(v any) []byte {
 	b, err := json.Marshal(v)
