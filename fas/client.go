@@ -259,6 +259,17 @@ func (c *Client) Abandon(ctx context.Context, t Ticket, reason string) error {
 	return err
 }
 
+// Unfinished lists the work that the registry waits for; see
+// [Firewall.Unfinished].
+func (c *Client) Unfinished(ctx context.Context) ([]Unfinished, error) {
+	out, err := c.do(ctx, &call{Op: "unfinished"})
+	for i := range out.Open {
+		u := &out.Open[i]
+		u.Ticket = Ticket{u.Collection, u.Snapshot, u.Sealed}
+	}
+	return out.Open, err
+}
+
 // Removed ends a deletion.
 func (c *Client) Removed(ctx context.Context, t Ticket) error {
 	_, err := c.do(ctx, &call{Op: "removed", Sealed: t.Sealed})

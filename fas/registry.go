@@ -62,6 +62,9 @@ type Registry interface {
 	Create(context.Context, Record) error
 	Get(context.Context, tenant.CustomizationID) (Record, error)
 	List(context.Context, tenant.ID) ([]Record, error)
+	// Unfinished returns the rows, of any tenant, that wait for a workflow: with
+	// a pending version, or being deleted.
+	Unfinished(context.Context) ([]Record, error)
 	Update(ctx context.Context, id tenant.CustomizationID, f func(*Record) error) error
 	Delete(context.Context, tenant.CustomizationID) error
 }

@@ -120,6 +120,9 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 		return f.Finish(ctx, in.Ticket, in.Score)
 	case "abandon":
 		return f.Abandon(ctx, in.Ticket, in.Reason)
+	case "unfinished":
+		out.Open, err = f.Unfinished(ctx)
+		return err
 	case "removed":
 		return f.Removed(ctx, in.Ticket)
 	}

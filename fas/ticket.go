@@ -29,6 +29,48 @@ func (f *Firewall) ticket(r *Record, s *Snapshot, remove bool) (Ticket, error) {
 	return Ticket{r.Collection, s.ID, f.tickets.Seal(nil, nil, b, []byte("ticket"))}, nil
 }
 
+// Unfinished is work that the registry waits for, with the ticket for it. A
+// control plane asks at its start and ends what its journal does not know: it
+// may have been killed after the registry's row changed and before its own
+// journal said so.
+type Unfinished struct {
+	Customization tenant.CustomizationID `json:"customization"`
+	Version       int                    `json:"version"`
+	Remove        bool                   `json:"remove"` // of a deleted customization
+	Ticket        Ticket                 `json:"-"`
+	Sealed        []byte                 `json:"ticket"`
+	Collection    tenant.CollectionID    `json:"collection"`
+	Snapshot      tenant.SnapshotID      `json:"snapshot"`
+}
+
+// Unfinished lists the work that the registry waits for. The tickets open what
+// those in the caller's journal open, and nothing else.
+func (f *Firewall) Unfinished(ctx context.Context) ([]Unfinished, error) {
+	rows, err := f.c.Registry.Unfinished(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []Unfinished
+	for i := range rows {
+		r := &rows[i]
+		e := event("ticket.reissue", Evidence{}, Request{Customization: r.Customization}, tenant.Caller{})
+		e.Tenant = r.Tenant
+		if err := f.allow(ctx, e, true); err != nil {
+			return nil, err
+		}
+		s, remove := r.Pending, r.State == Deleting
+		if remove {
+			s = &Snapshot{ID: tenant.NewSnapshotID()}
+		}
+		t, err := f.ticket(r, s, remove)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Unfinished{r.Customization, s.Version, remove, t, t.Sealed, t.Collection, t.Snapshot})
+	}
+	return out, nil
+}
+
 func (f *Firewall) openTicket(t Ticket) (ticketClaims, error) {
 	var c ticketClaims
 	b, err := f.tickets.Open(nil, nil, t.Sealed, []byte("ticket"))

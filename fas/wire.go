@@ -42,6 +42,7 @@ type reply struct {
 	Rows    []Row        `json:"rows,omitempty"`
 	Ticket  *Ticket      `json:"ticket,omitempty"`
 	Users   []string     `json:"users,omitempty"`
+	Open    []Unfinished `json:"open,omitempty"`
 }
 
 // wireSession is a session on its way to the client that dialled. It is

@@ -78,10 +78,30 @@ func Open(dir string, root tenant.Secret, rec audit.Recorder, opts *Options) (*S
 	if s.registry, err = openRegistry(filepath.Join(dir, "registry.db"), v); err != nil {
 		return nil, err
 	}
+	if err := s.retireOrphans(); err != nil {
+		return nil, errors.Join(err, s.registry.close())
+	}
 	if err := s.wire(dir, v, rec, *opts); err != nil {
 		return nil, errors.Join(err, s.registry.close())
 	}
 	return s, nil
+}
+
+// retireOrphans ends the grants that no row names: a process that was killed
+// between the two stores leaves one.
+func (s *Server) retireOrphans() error {
+	named := map[string]bool{}
+	for _, rec := range s.registry.rows {
+		named[rec.Grant] = true
+	}
+	for _, g := range s.kms.Grants() {
+		if !named[g.ID] {
+			if err := s.kms.RetireGrant(context.Background(), g.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Server) wire(dir string, v *vault, rec audit.Recorder, o Options) error {

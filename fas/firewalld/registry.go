@@ -120,6 +120,18 @@ func (r *registry) List(_ context.Context, t tenant.ID) (out []fas.Record, err e
 	return out, err
 }
 
+// Unfinished implements fas.Registry.
+func (r *registry) Unfinished(context.Context) (out []fas.Record, err error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, rec := range r.rows {
+		if rec.Pending != nil || rec.State == fas.Deleting {
+			out = append(out, rec)
+		}
+	}
+	return out, nil
+}
+
 // Update implements fas.Registry.
 func (r *registry) Update(_ context.Context, id tenant.CustomizationID, f func(*fas.Record) error) error {
 	r.mu.Lock()

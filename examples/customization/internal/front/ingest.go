@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -44,7 +43,7 @@ func (f *Front) ingest(ctx context.Context, c *api.Call, id tenant.Customization
 	}
 	st := state{Customization: id, Version: version, Ticket: t}
 	st.Binding = retrieval.Binding{Tenant: c.Session.Tenant(), Customization: id, Collection: t.Collection, Snapshot: t.Snapshot}
-	run := fmt.Sprintf("%s.%d", id, version)
+	run := runID(id, version)
 	f.mu.Lock()
 	f.evidence[run] = signed{raw, c.Request, src}
 	f.mu.Unlock()

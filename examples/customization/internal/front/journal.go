@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"path/filepath"
 
 	"github.com/cloisterdev/cloister/gpuinfer"
+	"github.com/cloisterdev/cloister/tenant"
 	"github.com/cloisterdev/cloister/workflow"
 )
 
@@ -54,8 +56,37 @@ func (f *Front) openJournal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return j.Resume(ctx)
+	if err := j.Resume(ctx); err != nil {
+		return err
+	}
+	return f.reconcile(ctx)
 }
+
+// reconcile ends what the registry waits for and the journal never heard of:
+// this process may have been killed between the two.
+func (f *Front) reconcile(ctx context.Context) error {
+	open, err := f.gate.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	for _, u := range open {
+		if u.Remove {
+			// Starting a run that is there already is refused, and right.
+			if err := f.remove(ctx, u.Customization, u.Ticket); err != nil && !errors.Is(err, workflow.ErrExists) {
+				return err
+			}
+			continue
+		}
+		if _, err := f.journal.Status(runID(u.Customization, u.Version)); errors.Is(err, workflow.ErrUnknown) {
+			if err := f.gate.Abandon(ctx, u.Ticket, "interrupted"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func runID(id tenant.CustomizationID, version int) string { return fmt.Sprintf("%s.%d", id, version) }
 
 func (f *Front) startRun(ctx context.Context, name, id string, st state) error {
 	b, err := json.Marshal(st)
