@@ -323,16 +323,72 @@ func (g *gallery) files() []attack {
 	}
 	return []attack{
 		with("file-swapped", "B's collection file copied over A's", func(_, other []byte) []byte { return other }),
-		with("file-flipped", "one bit of the collection's first page changed", func(own, _ []byte) []byte {
+		with("file-flipped", "one bit changed in every page of the collection", func(own, _ []byte) []byte {
 			// Every page that a query may read gets its flipped bit.
-			for i := 100; i < len(own)-4096; i += 16 << 10 {
+			for i := 100; i < len(own)-4096; i += 2 << 10 {
 				own[i] ^= 1
 			}
 			return own
 		}),
-		with("file-footer-flipped", "one bit of the manifest changed", func(own, _ []byte) []byte { own[len(own)-200] ^= 1; return own }),
+		with("file-footer-flipped", "one bit of the manifest changed", func(own, _ []byte) []byte { own[len(own)-60] ^= 1; return own }),
 		with("file-truncated", "the collection's file cut short", func(own, _ []byte) []byte { return own[:len(own)/2] }),
 		with("file-extended", "pages appended to the collection's file", func(own, other []byte) []byte { return append(own, other[:16<<10]...) }),
+		{"file-yesterday", "yesterday's snapshot put in the place of today's", "retrieval", func(ctx context.Context) (out outcome, err error) {
+			if err := find(); err != nil {
+				return out, err
+			}
+			yesterday, err := os.ReadFile(mine)
+			if err != nil {
+				return out, err
+			}
+			today, err := g.nextVersion(ctx, filepath.Dir(mine), mine)
+			if err != nil {
+				return out, err
+			}
+			own, err := os.ReadFile(today)
+			if err != nil {
+				return out, err
+			}
+			if err := os.WriteFile(today, yesterday, 0o600); err != nil {
+				return out, err
+			}
+			a, err := g.a.dev.Raw(ctx, "GetRetrievals", g.retrievals(g.a.arn))
+			return seen(a), errors.Join(err, os.WriteFile(today, own, 0o600))
+		}, g.works},
+	}
+}
+
+// nextVersion makes and activates the next version of A's customization and
+// returns its file.
+func (g *gallery) nextVersion(ctx context.Context, dir, old string) (string, error) {
+	in := map[string]any{"identifier": g.a.arn, "operation": "UPDATE", "clientToken": unique(),
+		"dataReference": g.a.reference(g.a.admin.User.Bucket, prefix)}
+	if _, err := g.a.admin.Call(ctx, "UpdateCustomization", in, nil); err != nil {
+		return "", err
+	}
+	for {
+		_, err := g.a.admin.Call(ctx, "UpdateCustomization", map[string]any{"identifier": g.a.arn, "operation": "ACTIVATE", "version": 2, "clientToken": unique()}, nil)
+		var no *client.Failure
+		switch {
+		case err == nil:
+			all, err := filepath.Glob(filepath.Join(dir, "snap-*.seg"))
+			if err != nil {
+				return "", err
+			}
+			for _, p := range all {
+				if p != old {
+					return p, nil
+				}
+			}
+			return "", errors.New("the next version has no file")
+		case !errors.As(err, &no) || no.Status != http.StatusConflict:
+			return "", err
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 }
 
