@@ -18,6 +18,7 @@ const usage = `Usage: cloister COMMAND [flags]
 
   version           print the version
   audit verify DIR  check an audit log: --key FILE, --json
+  invariants        print what must never happen, and what attacks it: --json
 `
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -33,6 +34,8 @@ func run(args []string, out, errOut io.Writer) int {
 		err = version(out)
 	case args[0] == "audit" && len(args) > 1 && args[1] == "verify":
 		err = auditVerify(args[2:], out, errOut)
+	case args[0] == "invariants":
+		err = invariants(args[1:], out)
 	default:
 		fmt.Fprintf(errOut, "cloister: no such command\n%s", usage)
 		return 2
@@ -48,7 +51,10 @@ func run(args []string, out, errOut io.Writer) int {
 	return 1
 }
 
-var errUsage = errors.New("usage: cloister audit verify DIR [--key FILE] [--json]")
+var (
+	errUsage       = errors.New("usage")
+	errAuditVerify = fmt.Errorf("%w: cloister audit verify DIR [--key FILE] [--json]", errUsage)
+)
 
 func version(out io.Writer) error {
 	v := "(devel)"
@@ -67,17 +73,17 @@ func auditVerify(args []string, out, errOut io.Writer) error {
 	var dir string
 	for len(args) > 0 {
 		if err := fs.Parse(args); err != nil {
-			return errors.Join(errUsage, err)
+			return errors.Join(errAuditVerify, err)
 		}
 		if args = fs.Args(); len(args) > 0 {
 			if dir != "" {
-				return errUsage
+				return errAuditVerify
 			}
 			dir, args = args[0], args[1:]
 		}
 	}
 	if dir == "" {
-		return errUsage
+		return errAuditVerify
 	}
 	var o audit.VerifyOptions
 	if *key != "" {

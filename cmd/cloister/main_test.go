@@ -43,6 +43,10 @@ func TestAuditVerify(t *testing.T) {
 		{[]string{"audit", "verify", "--nonsense", dir}, 2, "usage"},
 		{[]string{"nonsense"}, 2, "no such command"},
 		{[]string{"version"}, 0, "cloister"},
+		{[]string{"invariants"}, 0, "**FAS-01** "},
+		{[]string{"invariants", "--json"}, 0, `"id":"FAS-01"`},
+		{[]string{"invariants", "FAS-01"}, 2, "usage: cloister invariants"},
+		{[]string{"invariants", "--json", "x"}, 2, "usage: cloister invariants"},
 		{nil, 0, "Usage"},
 	} {
 		if code, out := try(c.args...); code != c.code || !strings.Contains(out, c.want) {
