@@ -12,22 +12,38 @@ import (
 
 	"github.com/cloisterdev/cloister/examples/customization/internal/client"
 	"github.com/cloisterdev/cloister/examples/customization/internal/work"
+	"github.com/cloisterdev/cloister/gpuinfer"
 	"github.com/cloisterdev/cloister/gpuinfer/ngram"
 )
 
-type evaluation struct {
-	Positions       int     `json:"positions"`
-	Customized      int     `json:"customized"`
-	Generic         int     `json:"generic"`
-	CustomizedRate  float64 `json:"customized_rate"`
-	GenericRate     float64 `json:"generic_rate"`
-	OtherTenant     int     `json:"other_tenant"`
-	OtherTenantRate float64 `json:"other_tenant_rate"`
+// score is how many positions the engines got right: the tenant's own, and a
+// generic one, which knows as much code of the same language, but other code.
+type score struct {
+	Customized     int     `json:"customized"`
+	Generic        int     `json:"generic"`
+	CustomizedRate float64 `json:"customized_rate"`
+	GenericRate    float64 `json:"generic_rate"`
+	Ratio          float64 `json:"ratio"`
 }
 
-// runEvaluate measures the engine on files that were kept out: with the
-// tenant's customization, without one (the open file only), and with the
-// customization of the other tenant, which nobody would be given.
+func (s *score) rates(positions int) {
+	s.CustomizedRate, s.GenericRate = float64(s.Customized)/float64(positions), float64(s.Generic)/float64(positions)
+	// Nothing is infinitely better: a rate of zero counts as half a hit.
+	s.Ratio = float64(s.Customized) / max(float64(s.Generic), 0.5)
+}
+
+// evaluation compares what the two corpora are worth by themselves, and what
+// is left of that when both engines may also repeat the text of the open file.
+type evaluation struct {
+	Positions int `json:"positions"`
+	score
+	WithOpenFile score `json:"with_open_file"`
+	OpenFileOnly int   `json:"open_file_only"`
+}
+
+// runEvaluate measures the engine at cursor positions in files that were kept
+// out. The generic engine is made of the other tenant's code, which is as much
+// code of the same language; no request is ever served so.
 func runEvaluate(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("evaluate", flag.ContinueOnError)
 	asJSON := fs.Bool("json", false, "print one JSON object")
@@ -40,7 +56,7 @@ func runEvaluate(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	generic, err := work.Generic()
+	none, err := work.Generic()
 	if err != nil {
 		return err
 	}
@@ -77,9 +93,13 @@ func runEvaluate(ctx context.Context, args []string, out io.Writer) error {
 			for _, pos := range work.Positions(f.Key, text, 20) {
 				e.Positions++
 				for _, m := range []struct {
-					m    *ngram.Model
+					m    gpuinfer.Model
 					hits *int
-				}{{models[i], &e.Customized}, {generic, &e.Generic}, {models[1-i], &e.OtherTenant}} {
+				}{
+					{models[i].CorpusOnly(), &e.Customized}, {models[1-i].CorpusOnly(), &e.Generic},
+					{models[i], &e.WithOpenFile.Customized}, {models[1-i], &e.WithOpenFile.Generic},
+					{none, &e.OpenFileOnly},
+				} {
 					got, err := work.RestOfLine(ctx, m.m, pos)
 					if err != nil {
 						return err
@@ -94,11 +114,19 @@ func runEvaluate(ctx context.Context, args []string, out io.Writer) error {
 	if e.Positions == 0 {
 		return errors.New("no positions to evaluate")
 	}
-	n := float64(e.Positions)
-	e.CustomizedRate, e.GenericRate, e.OtherTenantRate = float64(e.Customized)/n, float64(e.Generic)/n, float64(e.OtherTenant)/n
+	e.rates(e.Positions)
+	e.WithOpenFile.rates(e.Positions)
 	if *asJSON {
 		return json.NewEncoder(out).Encode(e)
 	}
-	fmt.Fprintf(out, "%d positions in kept-out files, exact rest of line\n  customized     %5.1f %%\n  generic        %5.1f %%  (the open file only)\n  other tenant's %5.1f %%\n", e.Positions, 100*e.CustomizedRate, 100*e.GenericRate, 100*e.OtherTenantRate)
+	fmt.Fprintf(out, "%d positions in kept-out files, exact rest of line\n", e.Positions)
+	fmt.Fprintf(out, "                      customized  generic  ratio\n")
+	for _, r := range []struct {
+		title string
+		score
+	}{{"corpus alone", e.score}, {"and the open file", e.WithOpenFile}} {
+		fmt.Fprintf(out, "  %-18s  %8.1f %%  %5.1f %%  %5.1f\n", r.title, 100*r.CustomizedRate, 100*r.GenericRate, r.Ratio)
+	}
+	fmt.Fprintf(out, "  the open file without any corpus: %.1f %%\n", 100*float64(e.OpenFileOnly)/float64(e.Positions))
 	return nil
 }

@@ -19,6 +19,25 @@ const (
 	minTotal      = 0.01 // of the completion so far
 )
 
+// trust is the weight of the request's own text, by the length of the corpus's
+// match (rows) and of its own match (columns). It is what expectation
+// maximization found on kept-out files of Go's compiler, runtime and go
+// command, smoothed; it is the same for all, so no tenant can move it.
+var trust = [...][localMatch]float64{
+	{.57, .73, .77, .90, .93, .93, .91, .91},
+	{.36, .67, .83, .87, .88, .92, .90, .90},
+	{.33, .42, .61, .66, .79, .80, .93, .94},
+	{.26, .43, .43, .53, .74, .80, .80, .93},
+	{.25, .36, .40, .45, .67, .76, .76, .95},
+	{.24, .30, .38, .43, .50, .74, .80, .93},
+	{.21, .26, .32, .39, .42, .46, .55, .80},
+	{.20, .23, .28, .36, .40, .48, .55, .75},
+	{.18, .22, .28, .35, .40, .48, .55, .65},
+	{.17, .22, .28, .33, .38, .45, .50, .65},
+	{.16, .20, .22, .30, .35, .40, .45, .55},
+	{.09, .10, .11, .13, .16, .18, .20, .48},
+}
+
 // candidate is a possible next token with its evidence.
 type candidate struct {
 	p       float64
@@ -29,6 +48,21 @@ type candidate struct {
 // Complete implements gpuinfer.Model: the rest of the line, token by token,
 // until the engine is no longer sure.
 func (m *Model) Complete(ctx context.Context, p gpuinfer.Prompt) iter.Seq2[gpuinfer.Token, error] {
+	return m.complete(ctx, p, true)
+}
+
+// CorpusOnly returns the same model without the request's own text as
+// evidence: what it gets right, the corpus taught it. It is for measuring what
+// a corpus is worth; for users Complete is better.
+func (m *Model) CorpusOnly() gpuinfer.Model { return corpusOnly{m} }
+
+type corpusOnly struct{ m *Model }
+
+func (c corpusOnly) Complete(ctx context.Context, p gpuinfer.Prompt) iter.Seq2[gpuinfer.Token, error] {
+	return c.m.complete(ctx, p, false)
+}
+
+func (m *Model) complete(ctx context.Context, p gpuinfer.Prompt, own bool) iter.Seq2[gpuinfer.Token, error] {
 	return func(yield func(gpuinfer.Token, error) bool) {
 		n := p.MaxTokens
 		if n == 0 {
@@ -41,7 +75,7 @@ func (m *Model) Complete(ctx context.Context, p gpuinfer.Prompt) iter.Seq2[gpuin
 				yield(gpuinfer.Token{}, err)
 				return
 			}
-			best, c := h.next()
+			best, c := h.next(own)
 			if c == nil || c.p < minProb || total*c.p < minTotal || strings.HasPrefix(best, "\n") || strings.HasPrefix(best, "\r") {
 				return
 			}
@@ -91,8 +125,8 @@ func (h *history) push(w string) {
 	h.words, h.ids, h.prev = append(h.words, w), append(h.ids, id), append(h.prev, prev)
 }
 
-// next mixes what the corpus and the request's own text say.
-func (h *history) next() (string, *candidate) {
+// next mixes what the corpus and, if own is set, the request's own text say.
+func (h *history) next(own bool) (string, *candidate) {
 	all := map[string]*candidate{}
 	get := func(w string) *candidate {
 		c := all[w]
@@ -102,19 +136,19 @@ func (h *history) next() (string, *candidate) {
 		}
 		return c
 	}
-	localLen := h.longestLocal()
+	localLen := 0
+	if own {
+		localLen = h.longestLocal()
+	}
 	globalLen, ranges := h.ranges()
-	// The longer match knows better; with equal lengths the open file does.
-	local := 0.35
+	local := 0.0
 	switch {
 	case localLen == 0 && len(ranges) == 0:
 		return "", nil
-	case localLen == 0:
-		local = 0
 	case len(ranges) == 0:
 		local = 1
-	case localLen >= globalLen:
-		local = 0.6
+	case localLen > 0:
+		local = trust[min(globalLen, len(trust))-1][min(localLen, localMatch)-1]
 	}
 	h.corpus(ranges, 1-local, get)
 	if local > 0 {

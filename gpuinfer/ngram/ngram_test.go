@@ -101,6 +101,27 @@ func TestAbstains(t *testing.T) {
 	}
 }
 
+// What is worth something without the request's own text comes from the corpus.
+func TestCorpusOnly(t *testing.T) {
+	prefix := "\tzebra := newZebra(giraffe)\n\tzebra := newZebra("
+	say := func(m gpuinfer.Model) (s string, own bool) {
+		for tok, err := range m.Complete(context.Background(), gpuinfer.Prompt{Prefix: prefix}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, own = s+tok.Text, own || tok.FromPrompt
+		}
+		return s, own
+	}
+	m := build(t, sample)
+	if got, own := say(m.CorpusOnly()); strings.Contains(got, "giraffe") || own {
+		t.Errorf("the corpus does not know %q", got)
+	}
+	if got, own := say(m); !strings.HasPrefix(got, "giraffe") || !own {
+		t.Errorf("the open file says giraffe, not %q", got)
+	}
+}
+
 func TestRoundTripAndDamage(t *testing.T) {
 	m := build(t, sample, "func main() {}\n")
 	b, err := m.MarshalBinary()

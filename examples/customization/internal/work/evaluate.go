@@ -169,7 +169,7 @@ func isWord(c byte) bool {
 }
 
 // RestOfLine asks a model for the rest of the cursor's line.
-func RestOfLine(ctx context.Context, m *ngram.Model, p Position) (string, error) {
+func RestOfLine(ctx context.Context, m gpuinfer.Model, p Position) (string, error) {
 	var b strings.Builder
 	for tok, err := range m.Complete(ctx, gpuinfer.Prompt{Prefix: tail(p.Prefix, 8<<10), Suffix: head(p.Suffix, 2<<10), Path: p.Path, MaxTokens: 32}) {
 		if err != nil {
