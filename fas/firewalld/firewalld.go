@@ -8,8 +8,9 @@
 // for a directory that another process has open. A root key that is not the
 // directory's own opens nothing.
 //
-// A [Server] is safe for concurrent use. [AddTenant] and [AddUser] may run in
-// another process while it serves.
+// A [Server] is safe for concurrent use. [AddTenant], [AddUser] and
+// [ChangeTenant] may run in another process while it serves; what they change
+// is recorded and in force before the tenant's next call.
 //
 // # What it does not protect against
 //
@@ -60,6 +61,7 @@ type Server struct {
 	kms        *localkms.KMS
 	registry   *registry
 	authority  *localsts.Authority
+	recorder   audit.Recorder
 }
 
 // Open opens, or makes, the firewall's directory.
@@ -71,7 +73,7 @@ func Open(dir string, root tenant.Secret, rec audit.Recorder, opts *Options) (*S
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{}
+	s := &Server{recorder: rec}
 	if s.kms, err = localkms.Open(filepath.Join(dir, "kms"), root); err != nil {
 		return nil, err
 	}
@@ -134,9 +136,10 @@ func (s *Server) wire(dir string, v *vault, rec audit.Recorder, o Options) error
 	if o.Service == "" {
 		o.Service = "codewhisperer"
 	}
+	settings := &tenants{v: v, rec: rec, effect: s.applyTenant, applied: map[tenant.ID]os.FileInfo{}}
 	s.Firewall, err = fas.NewFirewall(fas.Config{
-		Identities: &identities{v: v, dir: filepath.Join(dir, "identities")}, Authorizer: s.authorizer,
-		Profiles: []*profile.Verified{approved}, Issuer: s.authority, Registry: s.registry, Keys: keyService{s.kms},
+		Identities: &identities{v: v, dir: filepath.Join(dir, "identities"), tenants: settings}, Authorizer: s.authorizer,
+		Profiles: []*profile.Verified{approved}, Issuer: s.authority, Registry: s.registry, Keys: keyService{s.kms, settings},
 		Audit: rec, Operations: o.Operations, TicketKey: tenant.NewSecret(ticket), Region: o.Region, Service: o.Service,
 		OwnTTL: o.OwnTTL, ReadReplay: o.ReadReplay,
 	})
@@ -151,17 +154,6 @@ func (s *Server) Serve(ctx context.Context, c *net.UnixConn) error { return s.Fi
 
 // VerifierMaterial is what a bucket server needs to check sessions.
 func (s *Server) VerifierMaterial() localsts.Material { return s.authority.Material() }
-
-// SetTenantPolicies replaces a tenant's own Cedar policies.
-func (s *Server) SetTenantPolicies(ctx context.Context, t tenant.ID, own []authz.Source) (authz.Revision, error) {
-	return s.authorizer.SetTenantPolicies(ctx, t, own)
-}
-
-// SetKeyDisabled disables or enables the tenant's key; it takes effect for the
-// next call.
-func (s *Server) SetKeyDisabled(ctx context.Context, t tenant.ID, disabled bool) error {
-	return s.kms.SetDisabled(ctx, t.String(), disabled)
-}
 
 // Grants counts the live grants of the key service.
 func (s *Server) Grants() int { return len(s.kms.Grants()) }

@@ -68,13 +68,15 @@ type world struct {
 	row               fas.Row
 	ticket            fas.Ticket
 	n                 int
+	dir               string
+	root              tenant.Secret
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	dir := t.TempDir()
 	root := tenant.NewSecret(bytes.Repeat([]byte{9}, 32))
-	w := &world{t: t, rec: &recorder{}}
+	w := &world{t: t, rec: &recorder{}, dir: dir, root: root}
 	var err error
 	if w.srv, err = firewalld.Open(dir, root, w.rec, &firewalld.Options{Operations: operations}); err != nil {
 		t.Fatal(err)
@@ -252,17 +254,6 @@ func TestReplay(t *testing.T) {
 	read := w.evidence(w.admin, "ListCustomizations", "")
 	w.must(w.c.AssumeOwn(ctx, read, req))
 	w.must(w.c.AssumeOwn(ctx, read, req)) // within the window
-}
-
-func TestKeyDisabled(t *testing.T) {
-	w := newWorld(t)
-	w.serve()
-	ctx := context.Background()
-	w.ok(w.srv.SetKeyDisabled(ctx, w.admin.tenant, true))
-	_, err := w.own(w.dev, "GetRetrievals", w.row.Customization)
-	w.refused("with a disabled key", err, fas.ErrDenied)
-	w.ok(w.srv.SetKeyDisabled(ctx, w.admin.tenant, false))
-	w.must(w.own(w.dev, "GetRetrievals", w.row.Customization))
 }
 
 func TestAuditFailureRefuses(t *testing.T) {

@@ -201,9 +201,15 @@ func (r *registry) Customization(ctx context.Context, id tenant.CustomizationID)
 
 // keyService is fas.Keys over the local key service: one key a tenant, one
 // grant a customization.
-type keyService struct{ kms *localkms.KMS }
+type keyService struct {
+	kms     *localkms.KMS
+	tenants *tenants
+}
 
 func (k keyService) Grant(ctx context.Context, t tenant.ID, c tenant.CustomizationID) (string, error) {
+	if err := k.tenants.current(ctx, t); err != nil {
+		return "", err
+	}
 	if err := k.kms.EnsureKey(ctx, t.String()); err != nil {
 		return "", err
 	}
@@ -220,6 +226,9 @@ func contextOf(b fas.Binding) (kmsctx.Context, error) {
 }
 
 func (k keyService) Generate(ctx context.Context, grant string, b fas.Binding) (plain, wrapped []byte, err error) {
+	if err := k.tenants.current(ctx, b.Tenant); err != nil {
+		return nil, nil, err
+	}
 	ec, err := contextOf(b)
 	if err != nil {
 		return nil, nil, err
@@ -228,6 +237,9 @@ func (k keyService) Generate(ctx context.Context, grant string, b fas.Binding) (
 }
 
 func (k keyService) Unwrap(ctx context.Context, grant string, b fas.Binding, wrapped []byte) ([]byte, error) {
+	if err := k.tenants.current(ctx, b.Tenant); err != nil {
+		return nil, err
+	}
 	ec, err := contextOf(b)
 	if err != nil {
 		return nil, err

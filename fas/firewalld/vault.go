@@ -1,6 +1,7 @@
 package firewalld
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -114,10 +115,6 @@ type AccessKey struct {
 	SecretAccessKey string
 }
 
-type tenantFile struct {
-	Name tenant.Text `json:"name"`
-}
-
 // AddTenant makes a tenant.
 func AddTenant(dir string, root tenant.Secret, name tenant.Text) (tenant.ID, error) {
 	v, err := openVault(dir, root)
@@ -125,7 +122,7 @@ func AddTenant(dir string, root tenant.Secret, name tenant.Text) (tenant.ID, err
 		return tenant.ID{}, err
 	}
 	id := tenant.NewID()
-	return id, v.put(filepath.Join(dir, "tenants", id.String()), id.String(), tenantFile{name})
+	return id, v.put(v.tenantPath(id), id.String(), Tenant{Name: name})
 }
 
 // AddUser makes a user of a tenant with an access key.
@@ -134,9 +131,9 @@ func AddUser(dir string, root tenant.Secret, t tenant.ID, name tenant.Text, admi
 	if err != nil {
 		return AccessKey{}, err
 	}
-	var tf tenantFile
-	if err := v.get(filepath.Join(dir, "tenants", t.String()), t.String(), &tf); err != nil {
-		return AccessKey{}, fmt.Errorf("firewalld: no tenant %s: %w", t, err)
+	var tf Tenant
+	if err := v.get(v.tenantPath(t), t.String(), &tf); err != nil {
+		return AccessKey{}, noTenant(t, err)
 	}
 	u := tenant.NewUserID()
 	text := rand.Text() + rand.Text()
@@ -151,8 +148,9 @@ func AddUser(dir string, root tenant.Secret, t tenant.ID, name tenant.Text, admi
 // identities looks up access keys; a key is read once and kept, since files
 // are only ever added.
 type identities struct {
-	v   *vault
-	dir string
+	v       *vault
+	dir     string
+	tenants *tenants
 
 	mu    sync.RWMutex
 	known map[string]fas.Identity
@@ -160,8 +158,17 @@ type identities struct {
 
 var accessKeyID = regexp.MustCompile(`^AKIA[A-Z0-9]{16}$`)
 
-// Lookup implements fas.Identities.
+// Lookup implements fas.Identities. A tenant whose settings cannot be put into
+// force has no identities.
 func (i *identities) Lookup(key string) (fas.Identity, bool) {
+	id, ok := i.find(key)
+	if !ok || i.tenants.current(context.Background(), id.Tenant) != nil {
+		return fas.Identity{}, false
+	}
+	return id, true
+}
+
+func (i *identities) find(key string) (fas.Identity, bool) {
 	if !accessKeyID.MatchString(key) {
 		return fas.Identity{}, false
 	}
