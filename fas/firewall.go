@@ -157,7 +157,7 @@ type verified struct {
 // twice.
 func (f *Firewall) verify(ctx context.Context, door string, ev Evidence, req Request) (v verified, e audit.Event, err error) {
 	e = event("firewall."+door, ev, req, tenant.Caller{})
-	if ev.IsZero() || req.RequestID.IsZero() {
+	if ev.IsZero() || req.RequestID.IsZero() || req.TTL < 0 {
 		return v, e, f.deny(ctx, e, "no-evidence", ErrDenied)
 	}
 	op, ok := f.ops[ev.Path()]
@@ -219,7 +219,7 @@ func (f *Firewall) AssumeOwn(ctx context.Context, ev Evidence, req Request) (*Se
 		return nil, err
 	}
 	s := &Session{id: tenant.NewSessionID(), tenant: v.caller.Tenant(), user: v.caller.User(), customization: req.Customization,
-		verbs: v.op.Verbs, expires: time.Now().Add(f.c.OwnTTL), keys: map[Verb]tenant.Secret{}}
+		verbs: v.op.Verbs, expires: time.Now().Add(req.lifetime(f.c.OwnTTL)), keys: map[Verb]tenant.Secret{}}
 	e.Session = s.id
 	if isCatalog(v.op) {
 		f.keep(s, v.caller, req)
@@ -313,7 +313,7 @@ func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Ses
 		return nil, f.deny(ctx, e, "no-unfinished-version", ErrDenied)
 	}
 	s := &Session{id: tenant.NewSessionID(), tenant: v.caller.Tenant(), user: v.caller.User(), customization: row,
-		verbs: []Verb{VerbBucketRead}, expires: time.Now().Add(time.Duration(prof.TTL) * time.Second)}
+		verbs: []Verb{VerbBucketRead}, expires: time.Now().Add(req.lifetime(time.Duration(prof.TTL) * time.Second))}
 	e.Session = s.id
 	if err := f.allow(ctx, e, true); err != nil {
 		return nil, err

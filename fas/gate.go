@@ -22,6 +22,18 @@ type Request struct {
 	// policy that narrows it. An empty scope is refused.
 	Profile string `json:"profile,omitempty"`
 	Scope   []byte `json:"scope,omitempty"`
+	// TTL shortens the life of the session, to whole seconds where it is on a
+	// bucket; zero, or more than is allowed, means as long as is allowed.
+	// Less than zero is refused.
+	TTL time.Duration `json:"ttl,omitempty"`
+}
+
+// lifetime is what a caller may only shorten.
+func (r Request) lifetime(longest time.Duration) time.Duration {
+	if r.TTL > 0 {
+		return min(r.TTL, longest)
+	}
+	return longest
 }
 
 // Gate is what the rest of the service sees of the firewall.
