@@ -112,7 +112,7 @@ func runDemo(ctx context.Context, args []string, out io.Writer) error {
 	if err := complete(ctx, p, two, &sum, &lat); err != nil {
 		return err
 	}
-	g := &gallery{p: p, st: st, a: two[0], b: two[1], sum: &sum}
+	g := &gallery{p: p, st: st, a: two[0], b: two[1], sum: &sum, tier: *tier}
 	if err := g.run(ctx); err != nil {
 		return err
 	}

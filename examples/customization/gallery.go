@@ -38,6 +38,7 @@ type gallery struct {
 	st   *stack.Stack
 	a, b *side
 	sum  *summary
+	tier string
 	wall *fas.Client // a compromised front end's connection
 }
 
@@ -64,7 +65,17 @@ func (g *gallery) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gallery: play a compromised front end: %w", err)
 	}
-	for _, list := range [][]attack{g.signatures(), g.permissions(), inside, g.formats(), g.buckets(), g.files()} {
+	workers, endWorkers, err := g.workers()
+	if err != nil {
+		return fmt.Errorf("gallery: play a compromised worker: %w", err)
+	}
+	defer endWorkers()
+	slots, endSlots, err := g.slots(ctx)
+	if err != nil {
+		return fmt.Errorf("gallery: play a compromised pool: %w", err)
+	}
+	defer endSlots()
+	for _, list := range [][]attack{g.signatures(), g.permissions(), inside, g.formats(), g.buckets(), workers, slots, g.files(), g.settings()} {
 		for _, a := range list {
 			if err := g.do(ctx, a); err != nil {
 				return err

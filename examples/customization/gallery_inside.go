@@ -190,6 +190,25 @@ func (g *gallery) sessions(ctx context.Context, row fas.Row, ticket fas.Ticket, 
 		bucket("session-made-up", "a session token that the firewall did not sign", forged, http.MethodGet, listing),
 		bucket("session-wrong-secret", "a session's token with another secret", func(c *fas.Credentials) { c.Secret = tenant.NewSecret([]byte("guess")) }, http.MethodGet, listing),
 		bucket("session-no-token", "a session's key without its token", func(c *fas.Credentials) { c.Token = "" }, http.MethodGet, listing),
+		{"session-expired", "a session used after its end", "bucket", func(ctx context.Context) (outcome, error) {
+			ev, err := g.evidence(u, "CreateCustomization", body())
+			if err != nil {
+				return outcome{}, err
+			}
+			brief, err := g.wall.Exchange(ctx, ev, fas.Request{RequestID: tenant.NewRequestID(), Customization: row.Customization, Profile: "ingest-source", Scope: scope, TTL: 2 * time.Second})
+			if err != nil {
+				return outcome{}, err
+			}
+			c, err := brief.Credentials()
+			if err != nil {
+				return outcome{}, err
+			}
+			if got, err := get(c, http.MethodGet, listing); err != nil || got.refused {
+				return outcome{}, fmt.Errorf("before its end: %s, %w", got.saw, err)
+			}
+			time.Sleep(time.Until(brief.Expires()))
+			return get(c, http.MethodGet, listing)
+		}, control},
 		{"session-for-session", "a session used to get another one", "firewall", func(ctx context.Context) (outcome, error) {
 			h := &http.Client{Transport: &sigv4.Transport{AccessKeyID: creds.AccessKeyID, Secret: creds.Secret, SessionToken: creds.Token, Region: client.Region, Service: client.Service}}
 			r, err := http.NewRequest(http.MethodPost, "http://"+g.st.Addr()+"/CreateCustomization", bytes.NewReader(body()))

@@ -20,6 +20,8 @@ const usage = `Usage: customization COMMAND [flags]
   serve     run the service: --data DIR --listen ADDR --s3-listen ADDR
   tenant    tenant add NAME --data DIR
   user      user add TENANT NAME [--admin] --data DIR
+  key       key disable|enable TENANT, key revoke TENANT CUSTOMIZATION: --data DIR
+  policy    policy set TENANT FILE..., policy clear TENANT: --data DIR
   load      load generator: --clients N --seconds S
   evaluate  completions with and without the customization, on kept-out files
 
@@ -32,10 +34,11 @@ type command func(ctx context.Context, args []string, out io.Writer) error
 var (
 	commands = map[string]command{
 		"demo": runDemo, "serve": runServe, "tenant": runTenant, "user": runUser,
+		"key": runKey, "policy": runPolicy,
 		"load": runLoad, "evaluate": runEvaluate,
 	}
 	roles = map[string]func(args []string) error{
-		"_firewall": roleFirewall, "_cloud": roleCloud, "_front": roleFront, "_slot": roleSlot, "_worker": roleWorker,
+		"_firewall": roleFirewall, "_cloud": roleCloud, "_front": roleFront, "_slot": roleSlot, "_worker": roleWorker, "_captive": roleCaptive,
 	}
 )
 
