@@ -53,7 +53,7 @@ var sandboxRoom = []Invariant{
 var workflowRoom = []Invariant{
 	{ID: "WFL-01", Statement: "A process killed at any moment leaves a finished work or none: no staging, no half collection, no grant.",
 		Why:   "A crash does not leave copies of your code behind.",
-		Tests: []Test{{Package: "workflow", Func: "TestCrashMatrix"}, {Package: service, Func: "TestCrashMatrix"}}},
+		Tests: []Test{{Package: "workflow", Func: "TestCrashMatrix"}, {Package: service, Func: "TestCrashMatrix"}, {Package: service, Func: "TestCrashAfterEveryWrite"}}},
 	{ID: "WFL-02", Statement: "What was begun and cannot be finished is taken back in reverse order; what cannot be taken back is reported.",
 		Why:   "A failed ingestion keeps nothing of yours in silence.",
 		Tests: []Test{{Package: "workflow", Func: "TestUndoInReverse"}, {Package: "workflow", Func: "TestPanicAndTimeout"}, {Package: "workflow", Func: "TestCancelAndStuck"}}},

@@ -16,6 +16,7 @@ import (
 // TestMain lets the test binary be every process of the service, as the
 // program is: the stack starts its own executable in a role.
 func TestMain(m *testing.M) {
+	journalOptions = mortal
 	if len(os.Args) > 1 {
 		if role, ok := roles[os.Args[1]]; ok {
 			if err := role(os.Args[2:]); err != nil {

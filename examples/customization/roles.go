@@ -23,6 +23,7 @@ import (
 	"github.com/cloisterdev/cloister/fas/firewalld"
 	"github.com/cloisterdev/cloister/gpuinfer"
 	"github.com/cloisterdev/cloister/sandbox"
+	"github.com/cloisterdev/cloister/workflow"
 )
 
 // until returns a context that ends with SIGTERM or with the supervisor.
@@ -110,6 +111,9 @@ func roleCloud(args []string) error {
 	return serveHTTP(ctx, l, srv)
 }
 
+// journalOptions tunes the front end's journal; crash tests set it.
+var journalOptions = func(data string) *workflow.Options { return nil }
+
 // roleFront is the front end and control plane.
 func roleFront(args []string) error {
 	data, s3, minTier, err := roleFlags(args)
@@ -141,7 +145,7 @@ func roleFront(args []string) error {
 	}
 	f, err := front.New(ctx, front.Config{
 		Dir: filepath.Join(data, "front"), Gate: gate, CloudAddr: s3, MinTier: tier,
-		Worker: []string{exe, "_worker"}, Slot: []string{exe, "_slot"}, Log: os.Stderr,
+		Worker: []string{exe, "_worker"}, Slot: []string{exe, "_slot"}, Log: os.Stderr, Journal: journalOptions(data),
 	})
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ import (
 
 func action(name string) authz.Action { return authz.Action(name) }
 
-// Config is what a front end needs. All but Log is required.
+// Config is what a front end needs. All but Log and Journal is required.
 type Config struct {
 	// Dir holds the journal, sealed staging and sealed collections.
 	Dir string
@@ -38,6 +38,8 @@ type Config struct {
 	Worker, Slot []string
 	// Log gets one line an operation: name, request ID, status, time.
 	Log io.Writer
+	// Journal tunes the journal; nil means the default.
+	Journal *workflow.Options
 }
 
 // Front is the front end and control plane. It is an [http.Handler], safe for

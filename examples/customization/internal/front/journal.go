@@ -29,7 +29,7 @@ func newSlots(command []string, f *Front) (*gpuinfer.Pool, error) {
 
 // openJournal defines the workflows and resumes what a crash interrupted.
 func (f *Front) openJournal(ctx context.Context) error {
-	j, err := workflow.Open(filepath.Join(f.cfg.Dir, "journal.db"), nil)
+	j, err := workflow.Open(filepath.Join(f.cfg.Dir, "journal.db"), f.cfg.Journal)
 	if err != nil {
 		return err
 	}
