@@ -18,27 +18,38 @@ type CreateInput struct {
 // MaxCustomizations is how many customizations a tenant may have.
 const MaxCustomizations = 100
 
-// catalog finds the session of a catalog call and checks verb and target.
-func (f *Firewall) catalog(id tenant.SessionID, v Verb, target tenant.CustomizationID) (catalogSession, error) {
+// catalog finds the session of a catalog call and checks verb and target. A
+// refusal is recorded.
+func (f *Firewall) catalog(ctx context.Context, id tenant.SessionID, v Verb, target tenant.CustomizationID) (catalogSession, error) {
+	s, reason, err := f.kept(id, v, target)
+	if err != nil {
+		e := event(string(v), Evidence{}, Request{RequestID: s.request, Customization: target}, s.caller)
+		e.Session = id
+		return s, f.deny(ctx, e, reason, err)
+	}
+	return s, nil
+}
+
+func (f *Firewall) kept(id tenant.SessionID, v Verb, target tenant.CustomizationID) (s catalogSession, reason string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, ok := f.catalogs[id]
 	switch {
 	case !ok:
-		return s, ErrClosed
+		return s, "no-session", ErrClosed
 	case !time.Now().Before(s.expires):
 		delete(f.catalogs, id)
-		return s, ErrExpired
+		return s, "session-expired", ErrExpired
 	case !slices.Contains(s.verbs, v):
-		return s, ErrVerb
+		return s, "not-a-verb-of-the-session", ErrVerb
 	case s.customization != target:
-		return s, ErrDenied
+		return s, "wrong-target", ErrDenied
 	}
-	return s, nil
+	return s, "", nil
 }
 
 func (f *Firewall) create(ctx context.Context, id tenant.SessionID, in CreateInput) (Row, Ticket, error) {
-	s, err := f.catalog(id, VerbCatalogCreate, tenant.CustomizationID{})
+	s, err := f.catalog(ctx, id, VerbCatalogCreate, tenant.CustomizationID{})
 	if err != nil {
 		return Row{}, Ticket{}, err
 	}
@@ -63,6 +74,7 @@ func (f *Firewall) create(ctx context.Context, id tenant.SessionID, in CreateInp
 	}
 	e := event("catalog.create", Evidence{}, Request{RequestID: s.request, Customization: r.Customization}, s.caller)
 	e.Session, e.Collection, e.Snapshot = id, r.Collection, r.Pending.ID
+	e.Detail = map[string]string{"name": in.Name.String()}
 	if err := f.allow(ctx, e, true); err != nil {
 		return Row{}, Ticket{}, err
 	}
@@ -86,7 +98,7 @@ func (f *Firewall) begin(ctx context.Context, r *Record) error {
 
 // change runs a catalog verb on one row, recorded before it takes effect.
 func (f *Firewall) change(ctx context.Context, id tenant.SessionID, v Verb, target tenant.CustomizationID, do func(*Record) error) (Record, error) {
-	s, err := f.catalog(id, v, target)
+	s, err := f.catalog(ctx, id, v, target)
 	if err != nil {
 		return Record{}, err
 	}
@@ -190,7 +202,7 @@ func (f *Firewall) share(ctx context.Context, id tenant.SessionID, target tenant
 }
 
 func (f *Firewall) get(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID) (Record, catalogSession, error) {
-	s, err := f.catalog(id, VerbCatalogGet, target)
+	s, err := f.catalog(ctx, id, VerbCatalogGet, target)
 	if err != nil {
 		return Record{}, s, err
 	}
@@ -202,7 +214,7 @@ func (f *Firewall) get(ctx context.Context, id tenant.SessionID, target tenant.C
 }
 
 func (f *Firewall) list(ctx context.Context, id tenant.SessionID) ([]Row, error) {
-	s, err := f.catalog(id, VerbCatalogList, tenant.CustomizationID{})
+	s, err := f.catalog(ctx, id, VerbCatalogList, tenant.CustomizationID{})
 	if err != nil {
 		return nil, err
 	}

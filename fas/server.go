@@ -73,7 +73,7 @@ func parseOptional(s string) (tenant.CustomizationID, error) {
 func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *reply) (err error) {
 	f := con.f
 	if con.worker && in.Op != "redeem" && in.Op != "exchange" {
-		return ErrRole
+		return f.deny(ctx, event("firewall.connection", Evidence{}, Request{}, tenant.Caller{}), "a-workers-connection", ErrRole)
 	}
 	if in.Request.Customization, err = parseOptional(in.Target); err != nil {
 		return ErrDenied
@@ -123,6 +123,8 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 	case "unfinished":
 		out.Open, err = f.Unfinished(ctx)
 		return err
+	case "report":
+		return f.Report(ctx, Refusal{in.Request.RequestID, in.Request.Customization, in.Reason})
 	case "removed":
 		return f.Removed(ctx, in.Ticket)
 	}

@@ -123,12 +123,14 @@ func (g *gallery) report(ev refusalEvent, cerr error) error {
 func (g *gallery) reason(since time.Time) string {
 	time.Sleep(60 * time.Millisecond) // denials are durable within 50 ms
 	last := "-"
-	for e, err := range audit.Read(auditDir(g.st.Dir())) {
-		if err != nil {
-			return "-"
-		}
-		if e.Decision == audit.Deny && !e.Time.Before(since) && !strings.HasPrefix(e.Kind, "authz.") {
-			last = e.Kind + "/" + e.Reason
+	for _, dir := range []string{cloudAuditDir(g.st.Dir()), auditDir(g.st.Dir())} {
+		for e, err := range audit.Read(dir) {
+			if err != nil {
+				return "-"
+			}
+			if e.Decision == audit.Deny && !e.Time.Before(since) && !strings.HasPrefix(e.Kind, "authz.") {
+				last = e.Kind + "/" + e.Reason
+			}
 		}
 	}
 	return last

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -195,7 +197,13 @@ func (g *gallery) formats() []attack {
 		raw("trailing-data", "data after the JSON object", `{"customizationArn":"ARN","query":"x"}{}`),
 		raw("deep-body", "a body nested a thousand deep", `{"customizationArn":"ARN","query":"x","y":`+strings.Repeat("[", 1000)+strings.Repeat("]", 1000)+`}`),
 		{"harmful-name", "a name with markup or terminal escapes", "tenant.Text", func(ctx context.Context) (outcome, error) {
-			harmless := true
+			// The log holds both names, and no byte that a terminal or a page
+			// would obey.
+			log, err := os.ReadFile(filepath.Join(auditDir(g.st.Dir()), "records.jsonl"))
+			if err != nil {
+				return outcome{}, err
+			}
+			harmless := !bytes.ContainsAny(log, "<\x1b") && bytes.Contains(log, []byte("script")) && bytes.Contains(log, []byte("[31mred"))
 			for _, s := range []*side{g.a, g.b} {
 				a, err := s.admin.Raw(ctx, "ListCustomizations", toJSON(map[string]any{"nonce": unique()}))
 				if err != nil {

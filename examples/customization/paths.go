@@ -20,6 +20,9 @@ func firewallDir(data string) string { return filepath.Join(data, "firewall") }
 func cloudDir(data string) string    { return filepath.Join(data, "cloud") }
 func auditDir(data string) string    { return filepath.Join(data, "audit") }
 
+// cloudAuditDir is the customer cloud's own log: what was done to buckets.
+func cloudAuditDir(data string) string { return filepath.Join(data, "cloud", "audit") }
+
 // rootKey reads, or makes, the key under which everything of the firewall is
 // sealed. Whoever reads it can open every customization.
 func rootKey(data string) (tenant.Secret, error) {

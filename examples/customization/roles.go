@@ -103,7 +103,12 @@ func roleCloud(args []string) error {
 	if err != nil {
 		return err
 	}
-	srv, err := cloud.Open(cloudDir(data), verifier)
+	log, err := audit.Open(cloudAuditDir(data), nil)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	srv, err := cloud.Open(cloudDir(data), verifier, log)
 	if err != nil {
 		return err
 	}

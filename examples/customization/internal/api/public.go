@@ -2,10 +2,12 @@ package api
 
 import (
 	"errors"
+	"net/http"
 
 	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/gpuinfer"
+	"github.com/cloisterdev/cloister/retrieval"
 )
 
 // public turns an error of the rooms below into one of the few that callers
@@ -33,4 +35,28 @@ func public(err error) error {
 		return Invalid("The request body is too large.")
 	}
 	return ErrInternal
+}
+
+// reasonOf is the reason code of a refusal that the firewall has not recorded
+// itself, or "".
+func reasonOf(err error) string {
+	for _, r := range []struct {
+		err    error
+		reason string
+	}{
+		{fas.ErrDenied, ""}, {fas.ErrOperation, ""}, {fas.ErrReplayed, ""}, {fas.ErrScope, ""}, {fas.ErrConflict, ""}, {fas.ErrAudit, ""},
+		{gpuinfer.ErrBusy, ""}, {sigv4.ErrTooLarge, "body-too-large"}, {sigv4.ErrNoSignature, "unsigned"}, {sigv4.ErrPayload, "body-not-signed"},
+		{sigv4.ErrNotSigned, "header-not-signed"}, {sigv4.ErrMalformed, "signature-malformed"}, {sigv4.ErrAmbiguousPath, "path-ambiguous"},
+		{retrieval.ErrManifest, "snapshot-not-the-active-one"}, {retrieval.ErrDamaged, "snapshot-altered"}, {retrieval.ErrBinding, "snapshot-of-another"},
+		{ErrUnknownOperation, "unknown-operation"}, {fas.ErrVerb, "not-a-verb-of-the-session"}, {fas.ErrExpired, "session-expired"},
+	} {
+		if errors.Is(err, r.err) {
+			return r.reason
+		}
+	}
+	var e *Error
+	if errors.As(err, &e) && e.Status == http.StatusBadRequest {
+		return "body-not-accepted"
+	}
+	return "internal"
 }

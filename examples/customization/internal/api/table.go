@@ -100,15 +100,22 @@ func Firewalled(ops []Operation) []fas.Operation {
 type Table struct {
 	gate fas.Gate
 	ops  map[string]Operation
+	rep  Reporter
 	log  func(op string, req tenant.RequestID, status string, d time.Duration)
 }
 
-// NewTable refuses a nil gate, an empty table, and two lines of one name.
-func NewTable(gate fas.Gate, ops []Operation, log func(op string, req tenant.RequestID, status string, d time.Duration)) (*Table, error) {
-	if gate == nil || len(ops) == 0 {
-		return nil, errors.New("api: a table needs a gate and operations")
+// Reporter takes what the front end refused by itself to the audit log.
+type Reporter interface {
+	Report(context.Context, fas.Refusal) error
+}
+
+// NewTable refuses a nil gate or reporter, an empty table, and two lines of one
+// name.
+func NewTable(gate fas.Gate, rep Reporter, ops []Operation, log func(op string, req tenant.RequestID, status string, d time.Duration)) (*Table, error) {
+	if gate == nil || rep == nil || len(ops) == 0 {
+		return nil, errors.New("api: a table needs a gate, a reporter and operations")
 	}
-	t := &Table{gate: gate, ops: map[string]Operation{}, log: log}
+	t := &Table{gate: gate, rep: rep, ops: map[string]Operation{}, log: log}
 	for _, o := range ops {
 		if _, dup := t.ops["/"+o.Name]; dup || o.Name == "" || o.Action == "" || len(o.Verbs) == 0 {
 			return nil, fmt.Errorf("api: operation %q is incomplete or twice in the table", o.Name)
@@ -139,8 +146,13 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			t.log(op.Name, req, status, time.Since(start))
 		}
 	}()
+	var target tenant.CustomizationID
 	fail := func(err error) {
 		why := err
+		if reason := reasonOf(err); reason != "" {
+			// It is refused, whether or not that can be recorded.
+			_ = t.rep.Report(context.WithoutCancel(r.Context()), fas.Refusal{Request: req, Customization: target, Reason: reason})
+		}
 		err = public(err)
 		var e *Error
 		if errors.As(err, &e) {
@@ -165,7 +177,7 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	trace.step("capture")
-	target, err := op.target(body)
+	target, err = op.target(body)
 	if err != nil {
 		fail(err)
 		return

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -17,13 +18,16 @@ import (
 type Server struct {
 	store *store
 	auth  *authenticator
+	rec   audit.Recorder
 }
 
 // Open opens the cloud at dir. Sessions of the identity firewall are checked
-// with the verifier, which can check sessions and cannot mint them.
-func Open(dir string, sessions SessionVerifier) (*Server, error) {
-	if sessions == nil {
-		return nil, errors.New("cloud: a session verifier is required")
+// with the verifier, which can check sessions and cannot mint them. The
+// recorder gets every request: this is the customers' own log, apart from the
+// service's.
+func Open(dir string, sessions SessionVerifier, rec audit.Recorder) (*Server, error) {
+	if sessions == nil || rec == nil {
+		return nil, errors.New("cloud: a session verifier and a recorder are required")
 	}
 	keys, err := OpenKeys(dir)
 	if err != nil {
@@ -33,7 +37,7 @@ func Open(dir string, sessions SessionVerifier) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{st, &authenticator{keys: keys, sessions: sessions}}, nil
+	return &Server{st, &authenticator{keys: keys, sessions: sessions}, rec}, nil
 }
 
 // Close closes the store.
@@ -81,15 +85,29 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return errAccessDenied
 	}
+	e := audit.Event{Time: time.Now(), Kind: "s3." + verbOf(r.Method, key), Decision: audit.Deny}
+	deny := func(reason string, err error) error {
+		e.Reason = reason
+		_ = s.rec.Append(r.Context(), e) // a refusal that cannot be recorded is a refusal
+		return err
+	}
 	who, body, err := s.auth.authenticate(r)
 	if err != nil {
+		return deny("bad-signature", err)
+	}
+	e.Tenant = who.tenant
+	if who.session != nil {
+		e.Session, e.User = who.session.Session, who.session.User
+	}
+	if err := s.authorize(who, r.Method, bucket, key, query); err != nil {
+		return deny("not-authorized", err)
+	}
+	e.Decision, e.Reason = audit.Allow, "allowed"
+	if err := s.rec.Append(r.Context(), e); err != nil {
 		return err
 	}
 	if bucket == "" {
 		return s.listBuckets(w, r, who)
-	}
-	if err := s.authorize(who, r.Method, bucket, key, query); err != nil {
-		return err
 	}
 	switch {
 	case key == "" && r.Method == http.MethodGet && query.Has("location"):
@@ -130,10 +148,30 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) error {
 	return errMethod
 }
 
+// verbOf names a request in the log.
+func verbOf(method, key string) string {
+	switch {
+	case method == http.MethodPut:
+		return "put"
+	case method == http.MethodDelete:
+		return "delete"
+	case key == "":
+		return "list"
+	}
+	return "get"
+}
+
 // authorize decides by who asks: a customer's own key reaches the customer's
 // own buckets; a session reaches what every layer of its policy allows, in a
 // bucket of the tenant that it acts for.
 func (s *Server) authorize(who caller, method, bucket, key string, query url.Values) error {
+	if bucket == "" {
+		// The names of the own buckets are for users, not for sessions.
+		if who.session != nil {
+			return errAccessDenied
+		}
+		return nil
+	}
 	if who.session == nil {
 		// A tenant's first use of its own bucket makes it.
 		if bucket == who.bucket {
@@ -223,8 +261,8 @@ func (s *Server) list(w http.ResponseWriter, bucket string, q url.Values) error 
 }
 
 func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request, who caller) error {
-	if who.session != nil || r.Method != http.MethodGet {
-		return errAccessDenied
+	if r.Method != http.MethodGet {
+		return errMethod
 	}
 	names, err := s.store.bucketsOf(who.tenant)
 	if err != nil {

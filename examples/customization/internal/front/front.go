@@ -86,7 +86,7 @@ func New(ctx context.Context, c Config) (*Front, error) {
 	if f.slots, err = newSlots(c.Slot, f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	if f.table, err = api.NewTable(f.gate, f.Table(), f.logLine); err != nil {
+	if f.table, err = api.NewTable(f.gate, f.gate, f.Table(), f.logLine); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	if err := f.openJournal(ctx); err != nil {
