@@ -280,7 +280,7 @@ func (w *wireSession) decode() (*Session, error) {
 	if w == nil || len(w.Manifest) != 32 {
 		return nil, ErrInternal
 	}
-	s := &Session{manifest: [32]byte(w.Manifest), version: w.Version, verbs: w.Verbs, expires: w.Expires, keys: map[Verb]tenant.Secret{}}
+	s := &Session{manifest: [32]byte(w.Manifest), version: w.Version, verbs: w.Verbs, expires: w.Expires, keys: map[Verb]tenant.Secret{}, spans: w.Spans}
 	for _, f := range []struct {
 		s string
 		p interface{ UnmarshalText([]byte) error }

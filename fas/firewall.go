@@ -150,12 +150,14 @@ type verified struct {
 	op     Operation
 	caller tenant.Caller
 	permit authz.Permit
+	watch  stopwatch
 }
 
 // verify takes evidence through signature, time, replay and authorization. The
 // door keeps a signature that was good once for one door from opening it
 // twice.
 func (f *Firewall) verify(ctx context.Context, door string, ev Evidence, req Request) (v verified, e audit.Event, err error) {
+	watch := startWatch()
 	e = event("firewall."+door, ev, req, tenant.Caller{})
 	if ev.IsZero() || req.RequestID.IsZero() || req.TTL < 0 {
 		return v, e, f.deny(ctx, e, "no-evidence", ErrDenied)
@@ -191,6 +193,7 @@ func (f *Firewall) verify(ctx context.Context, door string, ev Evidence, req Req
 	if !f.replay.claim(door, ev, now, window) {
 		return v, e, f.deny(ctx, e, "replayed", ErrReplayed)
 	}
+	watch.lap("verify")
 	if op.OnCustomization == req.Customization.IsZero() {
 		return v, e, f.deny(ctx, e, "wrong-target", ErrDenied)
 	}
@@ -199,7 +202,8 @@ func (f *Firewall) verify(ctx context.Context, door string, ev Evidence, req Req
 		return v, e, f.deny(ctx, e, "not-authorized", ErrDenied)
 	}
 	e.PolicyRevision = string(permit.Revision())
-	return verified{op, caller, permit}, e, nil
+	watch.lap("authorize")
+	return verified{op, caller, permit, watch}, e, nil
 }
 
 func reasonOf(err error) string {
@@ -223,7 +227,8 @@ func (f *Firewall) AssumeOwn(ctx context.Context, ev Evidence, req Request) (*Se
 	e.Session = s.id
 	if isCatalog(v.op) {
 		f.keep(s, v.caller, req)
-	} else if err := f.openActive(ctx, s); err != nil {
+		v.watch.lap("session")
+	} else if err := f.openActive(ctx, s, &v.watch); err != nil {
 		return nil, f.deny(ctx, e, keyReason(err), ErrDenied)
 	}
 	e.Collection, e.Snapshot = s.collection, s.snapshot
@@ -231,6 +236,8 @@ func (f *Firewall) AssumeOwn(ctx context.Context, ev Evidence, req Request) (*Se
 		_ = s.Close()
 		return nil, err
 	}
+	v.watch.lap("audit")
+	s.spans = v.watch.spans
 	return s, nil
 }
 
@@ -244,7 +251,7 @@ func keyReason(err error) string {
 }
 
 // openActive fills a session with the active snapshot and its key.
-func (f *Firewall) openActive(ctx context.Context, s *Session) error {
+func (f *Firewall) openActive(ctx context.Context, s *Session, watch *stopwatch) error {
 	r, err := f.c.Registry.Get(ctx, s.customization)
 	if err != nil {
 		return err
@@ -256,11 +263,13 @@ func (f *Firewall) openActive(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
+	watch.lap("key")
 	s.collection, s.snapshot, s.manifest, s.version = r.Collection, r.Active.ID, r.Active.Manifest, r.Active.Version
 	for _, v := range s.verbs {
 		s.keys[v] = tenant.NewSecret(append([]byte(nil), key...))
 	}
 	clear(key)
+	watch.lap("session")
 	return nil
 }
 
@@ -315,15 +324,18 @@ func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Ses
 	s := &Session{id: tenant.NewSessionID(), tenant: v.caller.Tenant(), user: v.caller.User(), customization: row,
 		verbs: []Verb{VerbBucketRead}, expires: time.Now().Add(req.lifetime(time.Duration(prof.TTL) * time.Second))}
 	e.Session = s.id
+	v.watch.lap("scope")
 	if err := f.allow(ctx, e, true); err != nil {
 		return nil, err
 	}
+	v.watch.lap("audit")
 	creds, err := f.c.Issuer.Issue(ctx, Grant{s.id, v.caller, bucket, prefix, prof.Allow, req.Scope, s.expires})
 	if err != nil {
 		return nil, f.deny(ctx, e, "issuer-failed", ErrDenied)
 	}
 	creds.Bucket, creds.Prefix = bucket, prefix
-	s.creds = &creds
+	v.watch.lap("session")
+	s.creds, s.spans = &creds, v.watch.spans
 	return s, nil
 }
 

@@ -50,7 +50,10 @@ func (f *Firewall) serve(ctx context.Context, c *net.UnixConn, con *connection) 
 			}
 			return err
 		}
-		if err := s.send(con.answer(ctx, s, &in), nil); err != nil {
+		out := con.answer(ctx, s, &in)
+		err := s.send(out, nil)
+		out.Session.wipe()
+		if err != nil {
 			return err
 		}
 	}
@@ -202,10 +205,23 @@ func (con *connection) attach(ctx context.Context, s *stream, worker bool) error
 	return nil
 }
 
+// wipe clears the secrets of a session that has left.
+func (w *wireSession) wipe() {
+	if w == nil {
+		return
+	}
+	for _, k := range w.Keys {
+		clear(k)
+	}
+	if w.Creds != nil {
+		clear(w.Creds.Secret)
+	}
+}
+
 func (s *Session) wire() *wireSession {
 	w := &wireSession{ID: s.id.String(), Tenant: s.tenant.String(), User: idText(s.user), Customization: idText(s.customization),
 		Collection: idText(s.collection), Snapshot: idText(s.snapshot), Manifest: s.manifest[:], Version: s.version,
-		Verbs: s.verbs, Expires: s.expires, Keys: map[Verb][]byte{}}
+		Verbs: s.verbs, Expires: s.expires, Keys: map[Verb][]byte{}, Spans: s.spans}
 	for v, k := range s.keys {
 		_ = k.Use(func(b []byte) error { w.Keys[v] = append([]byte(nil), b...); return nil })
 	}

@@ -64,6 +64,7 @@ type Session struct {
 	expires       time.Time
 	keys          map[Verb]tenant.Secret
 	creds         *Credentials
+	spans         []Span
 	closed        atomic.Bool
 }
 

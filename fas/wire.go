@@ -60,6 +60,7 @@ type wireSession struct {
 	Expires       time.Time       `json:"expires"`
 	Keys          map[Verb][]byte `json:"keys,omitempty"`
 	Creds         *wireCreds      `json:"creds,omitempty"`
+	Spans         []Span          `json:"spans,omitempty"`
 }
 
 type wireCreds struct {

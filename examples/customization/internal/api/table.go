@@ -190,6 +190,7 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer s.Close()
 	trace.step("firewall")
+	trace.inside(s.Spans())
 	ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
 	defer cancel()
 	if op.Mutating {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/cloisterdev/cloister/fas"
 )
 
 // Trace measures the steps of one request, for the Server-Timing header of
@@ -27,10 +29,23 @@ func (t *Trace) step(name string) {
 	t.last = now
 }
 
+// inside notes the parts of the last step, which ran somewhere else.
+func (t *Trace) inside(parts []fas.Span) {
+	if len(t.steps) == 0 {
+		return
+	}
+	whole := t.steps[len(t.steps)-1].name
+	for _, p := range parts {
+		t.steps = append(t.steps, step{whole + "." + p.Name, p.Took})
+	}
+}
+
 // Step ends the step that ran since the last one.
 func (t *Trace) Step(name string) { t.step(name) }
 
-// String is the Server-Timing form: milliseconds by step.
+// String is the Server-Timing form (https://www.w3.org/TR/server-timing/):
+// milliseconds by step, in order. A name with a dot is a part of the step
+// before the dot.
 func (t *Trace) String() string {
 	var b strings.Builder
 	for i, s := range t.steps {
