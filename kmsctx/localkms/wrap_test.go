@@ -56,6 +56,20 @@ func TestContextIsExact(t *testing.T) {
 	opens(t, k, "the same pairs", g, ec(t, "collection", "x", "purpose", "p", "tenant", "a"), wrapped, plain)
 }
 
+// A key of the same name in another store is another key, even under the same
+// root.
+func TestOtherStore(t *testing.T) {
+	t.Parallel()
+	k, other, c := open(t, t.TempDir()), open(t, t.TempDir()), ec(t, "tenant", "a")
+	g, og := grant(t, k, "key", "g", "tenant", "a"), grant(t, other, "key", "g", "tenant", "a")
+	plain, wrapped := generate(t, k, g, c)
+	if p, err := other.Decrypt(ctx, og, c, wrapped); !errors.Is(err, localkms.ErrInvalidCiphertext) || p != nil {
+		t.Errorf("another store: %x, %v", p, err)
+	}
+	refused(t, other, "another store's grant", g, c, wrapped, localkms.ErrNotAuthorized)
+	opens(t, k, "its own", g, c, wrapped, plain)
+}
+
 func TestDataKeysAreFresh(t *testing.T) {
 	t.Parallel()
 	k, c := open(t, t.TempDir()), ec(t, "tenant", "a")
