@@ -3,7 +3,6 @@ package fas
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -16,123 +15,173 @@ import (
 // calls do not queue behind each other.
 const poolSize = 8
 
+// patience is how long an answer may take where the caller set no limit.
+const patience = 30 * time.Second
+
 // Client is a [Gate] over a socket. It is the only place where a Session is
 // decoded.
 type Client struct {
 	first *stream
+	// A call holds a slot while it uses a socket: whoever waits for a slot is
+	// woken by every end of a call, a bad one too.
+	slots chan struct{}
 	idle  chan *stream
 	done  chan struct{}
 
-	mu     sync.Mutex // guards first and made
-	made   int
+	turn sync.Mutex // guards the exchanges on first
+	mu   sync.Mutex // guards closed, and idle against Close
+	wg   sync.WaitGroup
+
 	closed bool
 }
 
 // Dial makes a client of the firewall at the other end of the connection,
 // which it owns from then on.
-func Dial(c *net.UnixConn) (*Client, error) {
+func Dial(c *net.UnixConn) (*Client, error) { return dial(c, poolSize) }
+
+func dial(c *net.UnixConn, size int) (*Client, error) {
 	if c == nil {
 		return nil, ErrConfig
 	}
-	return &Client{first: newStream(c), idle: make(chan *stream, poolSize), done: make(chan struct{})}, nil
+	return &Client{first: newStream(c), slots: make(chan struct{}, size), idle: make(chan *stream, size), done: make(chan struct{})}, nil
 }
 
 // DialWorker makes a client of a connection that [Client.Attach] made. It uses
 // that one socket and opens no other, which a confined worker could not.
 func DialWorker(c *net.UnixConn) (*Client, error) {
-	w, err := Dial(c)
+	w, err := dial(c, 1)
 	if err != nil {
 		return nil, err
 	}
-	w.made = poolSize
 	w.idle <- w.first
 	return w, nil
 }
 
-// Close ends the client and its connections. It is harmless twice.
+// Close ends the client and its connections; that of a call under way ends
+// with the call. It is harmless twice.
 func (c *Client) Close() error {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closed {
+		c.mu.Unlock()
 		return nil
 	}
 	c.closed = true
 	close(c.done)
+	c.mu.Unlock()
 	for {
 		select {
 		case s := <-c.idle:
-			_ = s.c.Close()
+			s.close()
 			continue
 		default:
 		}
-		return c.first.c.Close()
+		err := c.first.c.Close()
+		c.wg.Wait()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		return err
 	}
 }
 
 // extra passes one end of a new pair to the firewall and returns the other.
-func (c *Client) extra(op string) (*os.File, error) {
-	mine, theirs, err := pair()
-	if err != nil {
-		return nil, err
-	}
-	defer theirs.Close()
+// The caller may leave; the exchange goes on, since the next one on the first
+// socket would read its answer.
+func (c *Client) extra(ctx context.Context, op string) (*os.File, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closed {
-		return nil, errors.Join(ErrClosed, mine.Close())
-	}
-	_, err = exchange(context.Background(), c.first, &call{Op: op}, rights(theirs))
-	if err != nil {
-		return nil, errors.Join(err, mine.Close())
-	}
-	return mine, nil
-}
-
-// Attach returns a new connection for a worker, on which only Redeem and
-// Exchange are allowed, for one ticket. The caller hands it to the worker and
-// closes it.
-func (c *Client) Attach(context.Context) (*os.File, error) { return c.extra("attach") }
-
-// take finds an idle socket, or makes one while there are few.
-func (c *Client) take(ctx context.Context) (*stream, error) {
-	select {
-	case s := <-c.idle:
-		return s, nil
-	case <-c.done:
+		c.mu.Unlock()
 		return nil, ErrClosed
-	default:
 	}
-	c.mu.Lock()
-	grow := c.made < poolSize
-	if grow {
-		c.made++
-	}
+	c.wg.Add(1)
 	c.mu.Unlock()
-	if grow {
-		s, err := c.grow()
-		if err != nil {
-			c.lost()
-		}
-		return s, err
+	type result struct {
+		file *os.File
+		err  error
 	}
+	got := make(chan result)
+	go func() {
+		defer c.wg.Done()
+		f, err := c.pass(op)
+		select {
+		case got <- result{f, err}:
+		case <-ctx.Done():
+			if err == nil {
+				_ = f.Close()
+			}
+		}
+	}()
 	select {
-	case s := <-c.idle:
-		return s, nil
-	case <-c.done:
-		return nil, ErrClosed
+	case r := <-got:
+		return r.file, r.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-func (c *Client) lost() {
-	c.mu.Lock()
-	c.made--
-	c.mu.Unlock()
+func (c *Client) pass(op string) (*os.File, error) {
+	mine, theirs, err := pair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	_, err = exchange(context.Background(), c.first, &call{Op: op}, rights(theirs))
+	if err == nil {
+		return mine, nil
+	}
+	if !errors.Is(err, errAnswered) {
+		c.first.close()
+	}
+	return nil, errors.Join(err, mine.Close())
 }
 
-func (c *Client) grow() (*stream, error) {
-	file, err := c.extra("more")
+// Attach returns a new connection for a worker, on which only Redeem and
+// Exchange are allowed, for one ticket. The caller hands it to the worker and
+// closes it.
+func (c *Client) Attach(ctx context.Context) (*os.File, error) { return c.extra(ctx, "attach") }
+
+// take waits for a slot and finds an idle socket, or makes one. What it
+// returns goes back by put.
+func (c *Client) take(ctx context.Context) (*stream, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case c.slots <- struct{}{}:
+	case <-c.done:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case s := <-c.idle:
+		return s, nil
+	default:
+	}
+	s, err := c.grow(ctx)
+	if err != nil {
+		<-c.slots
+	}
+	return s, err
+}
+
+// put ends a call. A socket on which a call was cut short is thrown away,
+// since its next message would be the answer to another call.
+func (c *Client) put(s *stream, good bool) {
+	c.mu.Lock()
+	if good && !c.closed {
+		c.idle <- s // never waits: there are no more sockets than slots
+	} else {
+		s.close()
+	}
+	c.mu.Unlock()
+	<-c.slots
+}
+
+func (c *Client) grow(ctx context.Context) (*stream, error) {
+	file, err := c.extra(ctx, "more")
 	if err != nil {
 		return nil, err
 	}
@@ -148,34 +197,19 @@ func (c *Client) grow() (*stream, error) {
 	return newStream(u), nil
 }
 
-// do makes one call. A socket on which a call was cut short is thrown away,
-// since its next message would be the answer to another call.
+// do makes one call.
 func (c *Client) do(ctx context.Context, in *call) (reply, error) {
 	s, err := c.take(ctx)
 	if err != nil {
 		return reply{}, err
 	}
 	out, err := exchange(ctx, s, in, nil)
-	if err != nil && namedErr(err) == nil {
-		_ = s.c.Close()
-		c.lost()
-		return reply{}, fmt.Errorf("%w: %w", ErrInternal, err)
-	}
-	select {
-	case c.idle <- s:
-	default:
-		_ = s.c.Close()
-		c.lost()
+	cut := err != nil && !errors.Is(err, errAnswered)
+	c.put(s, !cut)
+	if cut {
+		return reply{}, errors.Join(ErrInternal, err, ctx.Err())
 	}
 	return out, err
-}
-
-// namedErr returns err when the firewall itself said it.
-func namedErr(err error) error {
-	if errors.Is(err, errAnswered) {
-		return err
-	}
-	return nil
 }
 
 // errAnswered marks errors that came as an answer, so that the socket is good.
@@ -192,16 +226,23 @@ func (a answered) Unwrap() error { return a.error }
 func exchange(ctx context.Context, s *stream, in *call, rights []byte) (reply, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		deadline = time.Now().Add(30 * time.Second)
+		deadline = time.Now().Add(patience)
 	}
 	if err := s.c.SetDeadline(deadline); err != nil {
 		return reply{}, err
 	}
-	if err := s.send(in, rights); err != nil {
-		return reply{}, err
-	}
+	stop := context.AfterFunc(ctx, func() { _ = s.c.SetDeadline(time.Unix(1, 0)) })
 	var out reply
-	if err := s.receive(&out); err != nil {
+	err := s.send(in, rights)
+	if err == nil {
+		err = s.receive(&out)
+	}
+	s.dropFDs()
+	if !stop() {
+		// The deadline may change at any moment: the socket is of no more use.
+		return reply{}, ctx.Err()
+	}
+	if err != nil {
 		return reply{}, err
 	}
 	if err := namedError(out.Error); err != nil {
@@ -295,6 +336,9 @@ func (w *wireSession) decode() (*Session, error) {
 		return nil, ErrInternal
 	}
 	for v, k := range w.Keys {
+		if len(k) != 32 {
+			return nil, ErrInternal
+		}
 		s.keys[v] = tenant.NewSecret(k)
 	}
 	if w.Creds != nil {

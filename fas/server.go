@@ -37,11 +37,7 @@ func (f *Firewall) serve(ctx context.Context, c *net.UnixConn, con *connection) 
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
 	s := newStream(c)
-	defer func() {
-		for _, fd := range s.fds {
-			closeFD(fd)
-		}
-	}()
+	defer s.dropFDs()
 	for {
 		var in call
 		if err := s.receive(&in); err != nil {
@@ -51,6 +47,7 @@ func (f *Firewall) serve(ctx context.Context, c *net.UnixConn, con *connection) 
 			return err
 		}
 		out := con.answer(ctx, s, &in)
+		s.dropFDs()
 		err := s.send(out, nil)
 		out.Session.wipe()
 		if err != nil {

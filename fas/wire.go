@@ -116,6 +116,19 @@ func newStream(c *net.UnixConn) *stream {
 	return &stream{c: c, oob: make([]byte, 128)}
 }
 
+// dropFDs closes the descriptors that nobody took.
+func (s *stream) dropFDs() {
+	for _, fd := range s.fds {
+		closeFD(fd)
+	}
+	s.fds = nil
+}
+
+func (s *stream) close() {
+	s.dropFDs()
+	_ = s.c.Close()
+}
+
 func (s *stream) send(v any, rights []byte) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -176,6 +189,9 @@ func (s *stream) fill() error {
 	n, m, err := readMsg(s.c, s.buf[len(s.buf):cap(s.buf)], s.oob, &s.fds)
 	if err != nil {
 		return err
+	}
+	if len(s.fds) > 1 {
+		return errors.New("fas: more than one descriptor with a message")
 	}
 	if n == 0 && m == 0 {
 		return io.EOF
