@@ -90,6 +90,9 @@ func NewFirewall(c Config) (*Firewall, error) {
 		if o.Path == "" || o.Action == "" || len(o.Verbs) == 0 {
 			return nil, fmt.Errorf("%w: an operation is incomplete", ErrConfig)
 		}
+		if _, twice := f.ops[o.Path]; twice {
+			return nil, fmt.Errorf("%w: operation %s is there twice", ErrConfig, o.Path)
+		}
 		f.ops[o.Path] = o
 	}
 	for _, v := range c.Profiles {
@@ -100,9 +103,15 @@ func NewFirewall(c Config) (*Firewall, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: profile %s: %w", ErrConfig, v.Profile().ID, err)
 		}
+		if _, twice := f.profiles[v.Profile().ID]; twice {
+			return nil, fmt.Errorf("%w: profile %s is there twice", ErrConfig, v.Profile().ID)
+		}
 		f.profiles[v.Profile().ID] = &approved{v, doc}
 	}
 	err := c.TicketKey.Use(func(key []byte) error {
+		if len(key) != 32 {
+			return fmt.Errorf("%d bytes", len(key))
+		}
 		block, err := aes.NewCipher(key)
 		if err != nil {
 			return err

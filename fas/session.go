@@ -118,8 +118,8 @@ func (s *Session) Err() error {
 	return nil
 }
 
-// WithKey calls f with the key of a verb, 32 bytes that are valid during the
-// call only. Errors wrap [ErrVerb], [ErrExpired] or [ErrClosed].
+// WithKey calls f with a copy of the key of a verb, 32 bytes that are f's for
+// the length of the call and wiped after it. Errors wrap [ErrVerb], [ErrExpired] or [ErrClosed].
 func (s *Session) WithKey(v Verb, f func(key []byte) error) error {
 	if err := s.Err(); err != nil {
 		return err
@@ -128,7 +128,11 @@ func (s *Session) WithKey(v Verb, f func(key []byte) error) error {
 	if !ok || !s.Allows(v) {
 		return ErrVerb
 	}
-	return k.Use(f)
+	return k.Use(func(b []byte) error {
+		own := slices.Clone(b)
+		defer clear(own)
+		return f(own)
+	})
 }
 
 // Credentials returns the bucket's credentials of a session that an Exchange
