@@ -41,7 +41,7 @@ func TestParseIsStrict(t *testing.T) {
 		"case of a field":   {`"disabled"`, `"Disabled"`},
 		"space":             {`{"keys"`, `{ "keys"`},
 		"after the end":     {good, good + "{}"},
-		"short key":         {`"material":"Bwc`, `"material":"`},
+		"short key":         {`"material":"BwcH`, `"material":"`},
 		"null key":          {`"keys":{`, `"keys":{"a":null,`},
 		"key without name":  {`"key":{`, `"":{`},
 		"null grant":        {`"grants":{`, `"grants":{"a":null,`},
