@@ -120,6 +120,9 @@ func (w *Writer) chunk(p string, c retrieval.Chunk) error {
 	return nil
 }
 
+// Chunks is how many chunks the documents so far were split into.
+func (w *Writer) Chunks() int { return len(w.starts) }
+
 // Attach adds a named blob, sealed like the rest.
 func (w *Writer) Attach(name string, data []byte) error {
 	if name == "" || w.blobs[name] != nil || int64(len(data)) > maxRange || len(w.blobs) == maxBlobs || len(name) > 100 {

@@ -44,13 +44,26 @@ type EvaluationMetrics struct {
 	CompositeScore float64 `json:"compositeScore"`
 }
 
-// Progress of an ingestion, an addition to the AWS shape.
+// Progress of an ingestion, an addition to the AWS shape: the step that runs,
+// and the steps before it. It is kept in memory and gone after a restart.
 type Progress struct {
-	Step    string `json:"step"`
-	Files   int    `json:"files"`
-	Bytes   int64  `json:"bytes"`
-	Chunks  int    `json:"chunks"`
-	Percent int    `json:"percent"`
+	StepProgress
+	// Percent of the step's bytes and ETASeconds until its end; 0 where the
+	// step does not know its total.
+	Percent    int            `json:"percent"`
+	ETASeconds float64        `json:"etaSeconds"`
+	Done       []StepProgress `json:"done"`
+}
+
+// StepProgress is how far a step is.
+type StepProgress struct {
+	Step       string  `json:"step"`
+	Files      int     `json:"files"`
+	TotalFiles int     `json:"totalFiles"`
+	Bytes      int64   `json:"bytes"`
+	TotalBytes int64   `json:"totalBytes"`
+	Chunks     int     `json:"chunks"`
+	Seconds    float64 `json:"seconds"`
 }
 
 // CustomizationSummary is one line of a list.

@@ -52,7 +52,7 @@ type Front struct {
 	journal     *workflow.Journal
 	workers     *sandbox.Pool
 	slots       *gpuinfer.Pool
-	progress    progress
+	progress    *progress
 
 	mu       sync.Mutex
 	evidence map[string]signed // by run; memory only, gone after the fetch step
@@ -72,7 +72,7 @@ func New(ctx context.Context, c Config) (*Front, error) {
 	if c.Dir == "" || c.Gate == nil || c.CloudAddr == "" || len(c.Worker) == 0 || len(c.Slot) == 0 {
 		return nil, errors.New("front: directory, gate, cloud address and commands are required")
 	}
-	f := &Front{cfg: c, gate: c.Gate, evidence: map[string]signed{}, progress: progress{m: map[tenant.CustomizationID]api.Progress{}}}
+	f := &Front{cfg: c, gate: c.Gate, evidence: map[string]signed{}, progress: newProgress()}
 	if err := os.MkdirAll(f.stagingDir(), 0o700); err != nil {
 		return nil, err
 	}
@@ -134,31 +134,4 @@ func (f *Front) logLine(op string, req tenant.RequestID, status string, d time.D
 		op = "-"
 	}
 	fmt.Fprintf(f.cfg.Log, "%s %s %s %.1fms\n", op, req, status, float64(d.Microseconds())/1000)
-}
-
-// progress keeps the last report of running ingestions: counts only.
-type progress struct {
-	mu sync.Mutex
-	m  map[tenant.CustomizationID]api.Progress
-}
-
-func (p *progress) set(id tenant.CustomizationID, v api.Progress) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.m[id] = v
-}
-
-func (p *progress) clear(id tenant.CustomizationID) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.m, id)
-}
-
-func (p *progress) get(id tenant.CustomizationID) *api.Progress {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if v, ok := p.m[id]; ok {
-		return &v
-	}
-	return nil
 }

@@ -47,7 +47,7 @@ func (f *Front) ingest(ctx context.Context, c *api.Call, id tenant.Customization
 	f.mu.Lock()
 	f.evidence[run] = signed{raw, c.Request, src}
 	f.mu.Unlock()
-	f.progress.set(id, api.Progress{Step: "queued"})
+	f.progress.begin(id)
 	return f.startRun(ctx, "ingest", run, st)
 }
 
@@ -75,11 +75,7 @@ func (f *Front) job(ctx context.Context, st state, kind string, req any, out any
 		OnProgress: func(b []byte) {
 			var s work.Step
 			if json.Unmarshal(b, &s) == nil {
-				p := api.Progress{Step: s.Name, Files: s.Files, Bytes: s.Bytes, Chunks: s.Chunks}
-				if s.Of > 0 {
-					p.Percent = 100 * s.Files / s.Of
-				}
-				f.progress.set(st.Customization, p)
+				f.progress.report(st.Customization, s)
 			}
 		}})
 	if err != nil {
@@ -143,7 +139,7 @@ func (f *Front) index(ctx context.Context, st *state) error {
 		return err
 	}
 	defer to.Close()
-	return f.job(ctx, *st, "index", work.IndexRequest{Ticket: st.Ticket, Digest: st.Copied.Digest, Files: st.Copied.Files}, &st.Indexed, from, to)
+	return f.job(ctx, *st, "index", work.IndexRequest{Ticket: st.Ticket, Digest: st.Copied.Digest, Files: st.Copied.Files, Bytes: st.Copied.Bytes}, &st.Indexed, from, to)
 }
 
 func (f *Front) register(ctx context.Context, st *state) error {

@@ -42,7 +42,7 @@ func (f *Front) openJournal(ctx context.Context) error {
 		workflow.Step{Name: "evaluate", Do: f.step(func(ctx context.Context, _ *workflow.Run, st *state) error { return f.evaluate(ctx, st) }), Attempts: 2},
 		workflow.Step{Name: "clean", Do: f.cleanStep, Attempts: 5},
 		workflow.Step{Name: "finish", Do: f.step(func(ctx context.Context, _ *workflow.Run, st *state) error {
-			defer f.progress.clear(st.Customization)
+			defer f.progress.end(st.Customization)
 			return f.gate.Finish(ctx, st.Ticket, st.Score)
 		}), Attempts: 5},
 	), j.Define("remove",
@@ -50,6 +50,7 @@ func (f *Front) openJournal(ctx context.Context) error {
 			return f.collections.Remove(st.Ticket.Collection)
 		})},
 		workflow.Step{Name: "row", Attempts: 100, Do: f.step(func(ctx context.Context, _ *workflow.Run, st *state) error {
+			f.progress.clear(st.Customization)
 			return f.gate.Removed(ctx, st.Ticket)
 		})},
 	))
@@ -145,7 +146,7 @@ func (f *Front) abandon(ctx context.Context, r *workflow.Run) error {
 	if err := json.Unmarshal(r.State(), &st); err != nil {
 		return err
 	}
-	f.progress.clear(st.Customization)
+	f.progress.end(st.Customization)
 	if st.Failure == "" {
 		st.Failure = "internal"
 	}

@@ -99,6 +99,12 @@ func score(ctx context.Context, model *ngram.Model, docs []retrieval.Document) (
 		return Evaluated{}, err
 	}
 	var out Evaluated
+	report := progressFrom(ctx)
+	seen := Step{Name: "evaluate", Of: len(docs)}
+	for _, d := range docs {
+		seen.OfBytes += int64(len(d.Text))
+	}
+	report(seen)
 	for _, d := range docs {
 		for _, p := range Positions(d.Path, d.Text, maxPositions/max(1, len(docs))+1) {
 			out.Positions++
@@ -115,6 +121,9 @@ func score(ctx context.Context, model *ngram.Model, docs []retrieval.Document) (
 				}
 			}
 		}
+		seen.Files++
+		seen.Bytes += int64(len(d.Text))
+		report(seen)
 	}
 	out.Score = 1
 	if out.Positions > 0 {

@@ -120,22 +120,37 @@ func copyAll(ctx context.Context, b *bucket, prefix string, to *os.File, key []b
 		return err
 	}
 	tw := tar.NewWriter(sw)
-	report := progressFrom(ctx)
+	// The list comes first, whole: what is too large is refused before a byte
+	// is copied, and whoever waits learns how much there is.
+	var keys []string
 	err = b.list(ctx, prefix, func(k string, size int64) error {
 		if size > MaxFile || size == 0 {
 			out.Ignored++
 			return nil
 		}
-		if out.Bytes += size; out.Bytes > MaxSource {
+		if out.Bytes += size; out.Bytes > MaxSource || len(keys) == MaxFiles {
 			return ErrTooLarge
 		}
-		if out.Files++; out.Files > MaxFiles {
-			return ErrTooLarge
-		}
+		keys = append(keys, k)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	total := Step{Name: "fetch", Of: len(keys), OfBytes: out.Bytes}
+	report := progressFrom(ctx)
+	report(total)
+	out.Bytes = 0
+	for _, k := range keys {
 		text, err := b.get(ctx, k)
 		if err != nil {
 			return err
 		}
+		// An object may have grown since it was listed.
+		if out.Bytes += int64(len(text)); out.Bytes > MaxSource {
+			return ErrTooLarge
+		}
+		out.Files++
 		name := strings.TrimPrefix(k, prefix)
 		if err := tw.WriteHeader(&tar.Header{Name: name, Size: int64(len(text)), Mode: 0o600, Typeflag: tar.TypeReg}); err != nil {
 			return err
@@ -143,11 +158,8 @@ func copyAll(ctx context.Context, b *bucket, prefix string, to *os.File, key []b
 		if _, err := tw.Write(text); err != nil {
 			return err
 		}
-		report(Step{Name: "fetch", Files: out.Files, Bytes: out.Bytes})
-		return nil
-	})
-	if err != nil {
-		return err
+		total.Files, total.Bytes = out.Files, out.Bytes
+		report(total)
 	}
 	if out.Files == 0 {
 		return ErrNoSource

@@ -31,6 +31,7 @@ type IndexRequest struct {
 	Ticket fas.Ticket `json:"ticket"`
 	Digest string     `json:"digest"` // of the staging file
 	Files  int        `json:"files"`
+	Bytes  int64      `json:"bytes"`
 }
 
 // Indexed is what an index worker reports.
@@ -72,7 +73,7 @@ func Index(ctx context.Context, raw []byte, files []*os.File) ([]byte, error) {
 	var out Indexed
 	err = s.WithKey(fas.VerbStage, func(stageKey []byte) error {
 		return s.WithKey(fas.VerbIndex, func(snapKey []byte) error {
-			return build(ctx, s, files[1], files[2], stageKey, snapKey, req.Files, &out)
+			return build(ctx, s, files[1], files[2], stageKey, snapKey, req.Files, req.Bytes, &out)
 		})
 	})
 	if err != nil {
@@ -81,7 +82,7 @@ func Index(ctx context.Context, raw []byte, files []*os.File) ([]byte, error) {
 	return json.Marshal(out)
 }
 
-func build(ctx context.Context, s *fas.Session, staging io.Reader, to *os.File, stageKey, snapKey []byte, total int, out *Indexed) error {
+func build(ctx context.Context, s *fas.Session, staging io.Reader, to *os.File, stageKey, snapKey []byte, total int, bytes int64, out *Indexed) error {
 	sr, err := newStagingReader(ctx, staging, stageKey, bindingOf(s))
 	if err != nil {
 		return err
@@ -96,8 +97,14 @@ func build(ctx context.Context, s *fas.Session, staging io.Reader, to *os.File, 
 	}
 	var docs, held []retrieval.Document
 	report := progressFrom(ctx)
+	seen := Step{Name: "index", Of: total, OfBytes: bytes}
+	report(seen)
 	err = eachFile(sr, func(path string, text []byte) error {
 		doc := retrieval.Document{Path: path, Text: text}
+		seen.Files++
+		seen.Bytes += int64(len(text))
+		seen.Chunks = w.Chunks()
+		report(seen)
 		if holdOut(path) && len(held) < maxHoldOut && total >= 40 {
 			held = append(held, doc)
 			return nil
@@ -110,17 +117,19 @@ func build(ctx context.Context, s *fas.Session, staging io.Reader, to *os.File, 
 		}
 		out.Files++
 		out.Bytes += int64(len(text))
-		report(Step{Name: "index", Files: out.Files, Of: total, Bytes: out.Bytes})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	report(Step{Name: "model", Files: out.Files, Of: total, Bytes: out.Bytes})
+	seen = Step{Name: "model", Of: len(docs), OfBytes: out.Bytes, Chunks: w.Chunks()}
+	report(seen)
 	model, err := buildModel(docs)
 	if err != nil {
 		return err
 	}
+	seen.Files, seen.Bytes = seen.Of, seen.OfBytes
+	report(seen)
 	kept, err := json.Marshal(held)
 	if err != nil {
 		return err
