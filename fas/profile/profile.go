@@ -1,24 +1,3 @@
-// Package profile holds the upper bounds of what the identity firewall may
-// exchange for a customer's signed call. A profile counts only when the
-// service, the security and the identity team each signed it: no one person,
-// and no one key, can set one up.
-//
-// The form is a DSSE envelope (secure-systems-lab/dsse) with Ed25519
-// signatures; the role of a signature is the role of its key.
-//
-// # What it refuses
-//
-//	ErrMalformed   a profile or envelope that is not strictly of the form
-//	ErrUnapproved  a missing role, or a signature that does not verify
-//	ErrKeyring     one key in two roles, or a role without a key
-//	ErrExpired     before NotBefore or after NotAfter
-//
-// Values are immutable and safe for concurrent use.
-//
-// # What it does not protect against
-//
-// Three teams that agree on something unwise. An older profile that was never
-// replaced remains valid until NotAfter; keep validity short.
 package profile
 
 import (
@@ -41,7 +20,11 @@ var (
 	ErrUnapproved = errors.New("profile: not approved by every role")
 	ErrKeyring    = errors.New("profile: keyring not accepted")
 	ErrExpired    = errors.New("profile: not valid now")
+	ErrRollback   = errors.New("profile: does not replace the other")
 )
+
+// MaxSize is the largest envelope accepted, in bytes.
+const MaxSize = 64 << 10
 
 // Role is a team that must approve.
 type Role string
@@ -79,7 +62,7 @@ func (p Profile) check() error {
 	switch {
 	case p.ID == "" || p.Version < 1 || len(p.Operations) == 0 || len(p.Allow) == 0 || p.Bind == "":
 		return fmt.Errorf("%w: id, version, operations, allow and bind are required", ErrMalformed)
-	case p.TTL < 1 || time.Duration(p.TTL)*time.Second > MaxTTL:
+	case p.TTL < 1 || p.TTL > int(MaxTTL/time.Second):
 		return fmt.Errorf("%w: ttl must be between 1 and 900 seconds", ErrMalformed)
 	case !p.NotAfter.After(p.NotBefore) || p.NotAfter.Sub(p.NotBefore) > 400*24*time.Hour:
 		return fmt.Errorf("%w: validity must be positive and at most 400 days", ErrMalformed)
@@ -87,7 +70,10 @@ func (p Profile) check() error {
 	return nil
 }
 
-const payloadType = "application/vnd.cloister.profile.v1+json"
+const (
+	payloadType   = "application/vnd.cloister.profile.v1+json"
+	maxSignatures = 16
+)
 
 type envelope struct {
 	PayloadType string      `json:"payloadType"`
@@ -128,57 +114,92 @@ func pae(payload []byte) []byte {
 	return fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload)
 }
 
-// New returns an envelope without signatures.
+// New returns an envelope without signatures, for [Sign]. An error wraps
+// [ErrMalformed].
 func New(p Profile) ([]byte, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
 	payload, err := json.Marshal(p)
 	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	env, err := json.Marshal(envelope{payloadType, payload, []signature{}})
+	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(envelope{payloadType, payload, []signature{}})
+	e, err := parse(env)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := e.profile(); err != nil {
+		return nil, err
+	}
+	return env, nil
 }
 
-// Sign adds the signature of one key to an envelope.
+// Sign adds the signature of one key, an Ed25519 seed of 32 bytes, to an
+// envelope. It signs nothing that [Load] would call malformed. An error wraps
+// [ErrMalformed] or [ErrKeyring].
 func Sign(env []byte, key tenant.Secret) ([]byte, error) {
 	e, err := parse(env)
 	if err != nil {
 		return nil, err
 	}
+	if _, err := e.profile(); err != nil {
+		return nil, err
+	}
 	err = key.Use(func(seed []byte) error {
 		if len(seed) != ed25519.SeedSize {
-			return fmt.Errorf("%w: a signing key is an Ed25519 seed of 32 bytes", ErrKeyring)
+			return errors.New("a signing key is an Ed25519 seed of 32 bytes")
 		}
 		priv := ed25519.NewKeyFromSeed(seed)
 		e.Signatures = append(e.Signatures, signature{keyID(priv.Public().(ed25519.PublicKey)), ed25519.Sign(priv, pae(e.Payload))})
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrKeyring, err)
+	}
+	if len(e.Signatures) > maxSignatures {
+		return nil, fmt.Errorf("%w: more than %d signatures", ErrMalformed, maxSignatures)
 	}
 	return json.Marshal(e)
 }
 
 func parse(b []byte) (envelope, error) {
 	var e envelope
-	if err := strict(b, &e); err != nil {
+	if len(b) > MaxSize {
+		return e, fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxSize)
+	}
+	var tight bytes.Buffer
+	if err := json.Compact(&tight, b); err != nil {
+		return e, fmt.Errorf("%w: not JSON", ErrMalformed)
+	}
+	if err := strict(tight.Bytes(), &e); err != nil {
 		return e, err
 	}
-	if e.PayloadType != payloadType || len(e.Payload) == 0 || len(e.Signatures) > 16 {
+	if e.PayloadType != payloadType || len(e.Payload) == 0 || len(e.Signatures) > maxSignatures {
 		return e, fmt.Errorf("%w: envelope", ErrMalformed)
 	}
 	return e, nil
 }
 
-func strict(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return fmt.Errorf("%w: not strict JSON", ErrMalformed)
+func (e envelope) profile() (Profile, error) {
+	var p Profile
+	if err := strict(e.Payload, &p); err != nil {
+		return Profile{}, err
 	}
-	if d.More() {
-		return fmt.Errorf("%w: data after the object", ErrMalformed)
+	return p, p.check()
+}
+
+// strict accepts the one form that encoding/json writes. It decodes leniently:
+// the last of two equal keys counts, whatever their case.
+func strict(b []byte, v any) error {
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%w: not of the form", ErrMalformed)
+	}
+	if again, err := json.Marshal(v); err != nil || !bytes.Equal(again, b) {
+		return fmt.Errorf("%w: not in the one form", ErrMalformed)
 	}
 	return nil
 }
@@ -189,7 +210,8 @@ type Verified struct {
 	hash string
 }
 
-// Load verifies an envelope against the keyring at the given time.
+// Load verifies an envelope against the keyring at the given time. An error
+// wraps one of the sentinels of this package, and no profile comes with it.
 func Load(env []byte, keys Keyring, now time.Time) (*Verified, error) {
 	if err := keys.check(); err != nil {
 		return nil, err
@@ -207,16 +229,29 @@ func Load(env []byte, keys Keyring, now time.Time) (*Verified, error) {
 			return nil, fmt.Errorf("%w: role %q", ErrUnapproved, r)
 		}
 	}
-	v := &Verified{}
-	if err := strict(e.Payload, &v.p); err != nil {
-		return nil, err
-	}
-	if err := v.p.check(); err != nil {
+	p, err := e.profile()
+	if err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(e.Payload)
-	v.hash = hex.EncodeToString(sum[:])
-	return v, v.Err(now)
+	v := &Verified{p, hex.EncodeToString(sum[:])}
+	if err := v.Err(now); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Replaces returns nil when v has the ID of old and a later version, or is the
+// very same profile, and [ErrRollback] otherwise: whoever kept an approved
+// profile cannot bring it back where this is asked.
+func (v *Verified) Replaces(old *Verified) error {
+	switch {
+	case v == nil || v.hash == "" || old == nil || old.hash == "" || v.p.ID != old.p.ID:
+		return ErrRollback
+	case v.hash != old.hash && v.p.Version <= old.p.Version:
+		return ErrRollback
+	}
+	return nil
 }
 
 // Err returns [ErrExpired] outside the validity, and for the zero value.
@@ -227,8 +262,12 @@ func (v *Verified) Err(now time.Time) error {
 	return nil
 }
 
-// Profile returns the approved profile.
-func (v *Verified) Profile() Profile { return v.p }
+// Profile returns a copy of the approved profile.
+func (v *Verified) Profile() Profile {
+	p := v.p
+	p.Operations, p.Allow = slices.Clone(p.Operations), slices.Clone(p.Allow)
+	return p
+}
 
 // Hash returns the SHA-256 of the signed payload in hex, for audit records.
 func (v *Verified) Hash() string { return v.hash }
