@@ -29,9 +29,15 @@ type authenticator struct {
 
 // authenticate verifies the signature over the raw request and body.
 func (a *authenticator) authenticate(r *http.Request) (caller, []byte, error) {
-	ev, body, err := sigv4.CaptureWith(r, MaxObject, sigv4.CaptureOptions{S3: true})
-	if errors.Is(err, sigv4.ErrTooLarge) {
+	if r.ContentLength > MaxObject {
 		return caller{}, nil, errTooLarge
+	}
+	ev, body, err := sigv4.CaptureWith(r, MaxObject, sigv4.CaptureOptions{S3: true})
+	switch {
+	case errors.Is(err, sigv4.ErrTooLarge):
+		return caller{}, nil, errTooLarge
+	case errors.Is(err, sigv4.ErrPayload):
+		return caller{}, nil, errPayload
 	}
 	if err != nil {
 		return caller{}, nil, errSignature

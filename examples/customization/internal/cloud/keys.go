@@ -55,22 +55,37 @@ func OpenKeys(dir string) (*Keys, error) {
 	return &Keys{dir: folder, aead: aead, known: map[string]Identity{}}, nil
 }
 
+// rootKey reads the key at path, or makes it. It appears complete or not at
+// all, since the process that adds a key and the server may both be the first.
 func rootKey(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		b = make([]byte, 32)
-		_, _ = rand.Read(b)
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := makeRootKey(path); err != nil {
 			return nil, err
 		}
-		_, err = f.Write(b)
-		return b, errors.Join(err, f.Sync(), f.Close())
 	}
+	b, err := os.ReadFile(path)
 	if err == nil && len(b) != 32 {
 		return nil, fmt.Errorf("cloud: %s is not a 32-byte key", filepath.Base(path))
 	}
 	return b, err
+}
+
+func makeRootKey(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "root-*.tmp")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	b := make([]byte, 32)
+	_, _ = rand.Read(b)
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // Add stores a key. The bucket is made when the key is first used.
@@ -78,7 +93,7 @@ func (k *Keys) Add(id string, owner tenant.ID, bucket, secret string) error {
 	if !accessKeyID.MatchString(id) || owner.IsZero() || !bucketName.MatchString(bucket) || secret == "" {
 		return errors.New("cloud: an access key needs an ID, an owner, a bucket and a secret")
 	}
-	f := keyFile{Tenant: owner, Bucket: bucket, Secret: k.aead.Seal(nil, nil, []byte(secret), []byte(id))}
+	f := keyFile{Tenant: owner, Bucket: bucket, Secret: k.aead.Seal(nil, nil, []byte(secret), sealedFor(id, owner, bucket))}
 	b, err := json.Marshal(f)
 	if err != nil {
 		return err
@@ -88,6 +103,12 @@ func (k *Keys) Add(id string, owner tenant.ID, bucket, secret string) error {
 		return err
 	}
 	return os.Rename(tmp, filepath.Join(k.dir, id+".json"))
+}
+
+// sealedFor binds a secret to its key's owner and bucket, so that a key file
+// cannot be made to speak for another tenant.
+func sealedFor(id string, owner tenant.ID, bucket string) []byte {
+	return []byte(id + "\x00" + owner.String() + "\x00" + bucket)
 }
 
 // lookup finds the identity of an access key.
@@ -104,7 +125,7 @@ func (k *Keys) lookup(id string) (Identity, bool) {
 	if err != nil {
 		return Identity{}, false
 	}
-	secret, err := k.aead.Open(nil, nil, f.Secret, []byte(id))
+	secret, err := k.aead.Open(nil, nil, f.Secret, sealedFor(id, f.Tenant, f.Bucket))
 	if err != nil {
 		return Identity{}, false
 	}

@@ -23,8 +23,13 @@ import (
 // MaxObject is the largest object accepted, in bytes.
 const MaxObject = 32 << 20
 
+// maxKey is the longest key, in bytes, as in S3.
+const maxKey = 1024
+
 // ErrNoObject is returned for an object or bucket that does not exist.
 var ErrNoObject = errors.New("cloud: no such object")
+
+var errForeign = errors.New("cloud: the bucket belongs to somebody else")
 
 var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
 
@@ -76,7 +81,7 @@ func (s *store) ensure(bucket string, owner tenant.ID) error {
 		o := tx.Bucket(owners)
 		if have := o.Get([]byte(bucket)); have != nil {
 			if string(have) != owner.String() {
-				return errors.New("cloud: the bucket belongs to somebody else")
+				return errForeign
 			}
 			return nil
 		}
@@ -144,28 +149,81 @@ func (s *store) remove(bucket, key string) error {
 	})
 }
 
-// list returns at most limit objects with the prefix, after the key after.
-func (s *store) list(bucket, prefix, after string, limit int) (out []Object, more bool, err error) {
+// listQuery asks for a page of a list: at most limit entries with the prefix,
+// after one key or, rolled up, after all keys that begin with it. Keys that
+// have the delimiter after the prefix are one entry for each common beginning.
+type listQuery struct {
+	prefix, delimiter, after string
+	rolledUp                 bool
+	limit                    int
+}
+
+// listPage is a page; last is its last entry, after which the next one starts.
+type listPage struct {
+	objects      []Object
+	prefixes     []string
+	last         string
+	lastRolledUp bool
+	more         bool
+}
+
+func (s *store) list(bucket string, q listQuery) (page listPage, err error) {
 	err = s.db.View(func(tx *bolt.Tx) error {
 		b := tx.Bucket(data).Bucket([]byte(bucket))
 		if b == nil {
 			return ErrNoObject
 		}
+		if q.limit == 0 {
+			return nil
+		}
 		c := b.Cursor()
-		k, v := c.Seek([]byte(max(prefix, after)))
-		for ; k != nil && strings.HasPrefix(string(k), prefix); k, v = c.Next() {
-			if string(k) <= after && after != "" {
+		from := []byte(max(q.prefix, q.after))
+		if q.rolledUp && q.after >= q.prefix {
+			from = beyond(q.after)
+		}
+		for k, v := seek(c, from); k != nil && strings.HasPrefix(string(k), q.prefix); {
+			key := string(k)
+			if !q.rolledUp && q.after != "" && key <= q.after {
+				k, v = c.Next()
 				continue
 			}
-			if len(out) == limit {
-				more = true
+			if len(page.objects)+len(page.prefixes) == q.limit {
+				page.more = true
 				return nil
 			}
-			out = append(out, describe(string(k), v))
+			if n := strings.Index(key[len(q.prefix):], q.delimiter); q.delimiter != "" && n >= 0 {
+				page.last, page.lastRolledUp = key[:len(q.prefix)+n+len(q.delimiter)], true
+				page.prefixes = append(page.prefixes, page.last)
+				k, v = seek(c, beyond(page.last))
+				continue
+			}
+			page.last, page.lastRolledUp = key, false
+			page.objects = append(page.objects, describe(key, v))
+			k, v = c.Next()
 		}
 		return nil
 	})
-	return out, more, err
+	return page, err
+}
+
+// beyond is the least key after all that begin with p, or nil if there is
+// none.
+func beyond(p string) []byte {
+	b := []byte(p)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i]++; b[i] != 0 {
+			return b[:i+1]
+		}
+	}
+	return nil
+}
+
+// seek finds the first key that is not before from; a nil from is the end.
+func seek(c *bolt.Cursor, from []byte) (k, v []byte) {
+	if from == nil {
+		return nil, nil
+	}
+	return c.Seek(from)
 }
 
 func (s *store) bucketsOf(owner tenant.ID) (names []string, err error) {
