@@ -1,13 +1,16 @@
 package gpuinfer
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,10 +48,17 @@ var spawner = sync.OnceValue(func() chan<- func() {
 	return c
 })
 
-func pinned(cpus []int, start func() error) (err error) {
+func pinned(cpus []int, cmd *exec.Cmd) (err error) {
+	// The kernel ends the process with the thread that started it, which is
+	// with this process: a slot that hangs does not outlive its pool.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	done := make(chan struct{})
 	spawner() <- func() {
 		defer close(done)
+		if len(cpus) == 0 {
+			err = cmd.Start()
+			return
+		}
 		var old, set unix.CPUSet
 		if err = unix.SchedGetaffinity(0, &old); err != nil {
 			return
@@ -59,7 +69,7 @@ func pinned(cpus []int, start func() error) (err error) {
 		if err = unix.SchedSetaffinity(0, &set); err != nil {
 			return
 		}
-		err = start()
+		err = cmd.Start()
 		if e := unix.SchedSetaffinity(0, &old); err == nil {
 			err = e
 		}
@@ -78,9 +88,10 @@ func attest(pid int, cpus []int) error {
 	for _, c := range cpus {
 		want[c] = true
 	}
+	seen := 0
 	for _, t := range tasks {
 		b, err := os.ReadFile(t)
-		if os.IsNotExist(err) {
+		if os.IsNotExist(err) || errors.Is(err, unix.ESRCH) {
 			continue // the thread ended meanwhile
 		}
 		if err != nil {
@@ -91,6 +102,10 @@ func attest(pid int, cpus []int) error {
 		if !ok || !within(strings.TrimSpace(list), want) {
 			return fmt.Errorf("%w: a thread may run elsewhere", ErrAttest)
 		}
+		seen++
+	}
+	if seen == 0 {
+		return fmt.Errorf("%w: no thread lives", ErrAttest)
 	}
 	return nil
 }

@@ -2,9 +2,11 @@
 
 package gpuinfer
 
+import "os/exec"
+
 // Inventory knows no cores on this system: one partition, not pinned.
 func Inventory() ([]Partition, error) { return []Partition{{}}, nil }
 
-func pinned(_ []int, start func() error) error { return start() }
+func pinned(_ []int, cmd *exec.Cmd) error { return cmd.Start() }
 
 func attest(int, []int) error { return ErrAttest }

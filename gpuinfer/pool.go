@@ -2,13 +2,9 @@ package gpuinfer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"iter"
-	"net"
-	"os"
-	"os/exec"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,9 +22,10 @@ type Config struct {
 	Command []string
 	// Source hands out sealed snapshots. Required.
 	Source Source
-	// Wait is how long Acquire waits for a slot; zero means 2 s.
+	// Wait is how long Acquire waits for a slot to be free; zero means 2 s.
+	// The start of a process on it takes as long as it takes, up to a minute.
 	Wait time.Duration
-	// Stderr gets what slots write; nil discards it.
+	// Stderr gets what slots write, from several goroutines; nil discards it.
 	Stderr io.Writer
 }
 
@@ -42,6 +39,10 @@ type binding struct {
 // Pool owns the slots.
 type Pool struct {
 	c      Config
+	stop   context.CancelFunc
+	life   context.Context // ends with Close
+	starts sync.WaitGroup
+
 	cond   *sync.Cond
 	mu     sync.Mutex
 	slots  []*slot
@@ -53,59 +54,42 @@ type Pool struct {
 // is absent; one with leases is leased to its binding; there is no way from
 // one binding to another but through a new process.
 type slot struct {
-	cpus  []int
-	b     binding
-	proc  *process // nil: absent
-	users int
-	used  time.Time
-	busy  bool // being started or ended, outside the lock
-}
-
-type process struct {
-	cmd  *exec.Cmd
-	conn net.Conn
-	gen  int
-	pin  bool
-	mu   sync.Mutex // one completion at a time
-	dead bool
+	cpus []int
+	b    binding
+	proc *process // nil: absent
+	used time.Time
+	busy bool // being started or ended, outside the lock
 }
 
 // NewPool refuses missing parts and overlapping partitions.
 func NewPool(c Config) (*Pool, error) {
-	if len(c.Partitions) == 0 || len(c.Command) == 0 || c.Source == nil {
+	if len(c.Partitions) == 0 || len(c.Command) == 0 || c.Command[0] == "" || c.Source == nil {
 		return nil, ErrConfig
 	}
 	if c.Wait <= 0 {
 		c.Wait = 2 * time.Second
 	}
+	c.Command = slices.Clone(c.Command)
 	p := &Pool{c: c}
 	p.cond = sync.NewCond(&p.mu)
 	seen := map[int]bool{}
 	for _, part := range c.Partitions {
 		for _, cpu := range part.CPUs {
-			if seen[cpu] {
-				return nil, fmt.Errorf("%w: core %d is in two partitions", ErrConfig, cpu)
+			if cpu < 0 || seen[cpu] {
+				return nil, fmt.Errorf("%w: core %d is none, or is named twice", ErrConfig, cpu)
 			}
 			seen[cpu] = true
 		}
-		p.slots = append(p.slots, &slot{cpus: part.CPUs})
+		p.slots = append(p.slots, &slot{cpus: slices.Clone(part.CPUs)})
 	}
+	p.life, p.stop = context.WithCancel(context.Background())
 	return p, nil
 }
 
-// Lease is the use of a slot for one session.
-type Lease struct {
-	p    *Pool
-	s    *slot
-	proc *process
-	ses  *fas.Session
-	once sync.Once
-	mu   sync.Mutex
-	over bool
-}
-
 // Acquire leases the slot that is warm for the session's snapshot, or starts a
-// process for it on a free slot, ending the least recently used one.
+// process for it on a free slot, ending the least recently used one. It returns
+// when ctx ends, with an error that wraps ErrBusy and ctx's; a process that was
+// being started then goes on, for the next call.
 func (p *Pool) Acquire(ctx context.Context, s *fas.Session) (*Lease, error) {
 	if err := s.Err(); err != nil {
 		return nil, err
@@ -117,39 +101,44 @@ func (p *Pool) Acquire(ctx context.Context, s *fas.Session) (*Lease, error) {
 	if b.customization.IsZero() || b.snapshot.IsZero() {
 		return nil, ErrConfig
 	}
-	ctx, cancel := context.WithTimeout(ctx, p.c.Wait)
+	wait, cancel := context.WithTimeout(ctx, p.c.Wait)
 	defer cancel()
-	wake := context.AfterFunc(ctx, func() { p.mu.Lock(); p.cond.Broadcast(); p.mu.Unlock() })
-	defer wake()
+	defer context.AfterFunc(wait, p.wake)()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
 		if p.closed {
 			return nil, ErrStaleLease
 		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+		}
 		if sl := p.warm(b); sl != nil {
-			sl.users++
+			sl.proc.users++
 			sl.used = time.Now()
-			return &Lease{p: p, s: sl, proc: sl.proc, ses: s}, nil
+			return &Lease{p: p, proc: sl.proc, ses: s}, nil
 		}
 		if !p.starting(b) {
 			if sl := p.free(); sl != nil {
-				if err := p.replace(ctx, sl, b, s); err != nil {
-					return nil, err
-				}
-				continue
+				return p.replace(ctx, sl, b, s)
 			}
 		}
-		if ctx.Err() != nil {
+		if wait.Err() != nil {
 			return nil, ErrBusy
 		}
 		p.cond.Wait()
 	}
 }
 
+func (p *Pool) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cond.Broadcast()
+}
+
 func (p *Pool) warm(b binding) *slot {
 	for _, s := range p.slots {
-		if !s.busy && s.proc != nil && !s.proc.gone() && s.b == b {
+		if !s.busy && s.proc != nil && !s.proc.dead.Load() && s.b == b {
 			return s
 		}
 	}
@@ -165,122 +154,90 @@ func (p *Pool) starting(b binding) bool {
 	return false
 }
 
-// free finds a slot without leases: an absent or dead one, or the least
-// recently used.
+// free finds a slot without leases: an absent or dead one, whose leases are
+// stale, or the least recently used.
 func (p *Pool) free() *slot {
 	var best *slot
 	for _, s := range p.slots {
-		if s.busy || s.users > 0 {
-			continue
-		}
-		if s.proc == nil || s.proc.gone() {
+		switch {
+		case s.busy:
+		case s.proc == nil || s.proc.dead.Load():
 			return s
-		}
-		if best == nil || s.used.Before(best.used) {
+		case s.proc.users == 0 && (best == nil || s.used.Before(best.used)):
 			best = s
 		}
 	}
 	return best
 }
 
+// attempt is the start of a process for a call that waits for it, or has left.
+type attempt struct {
+	ready chan struct{}
+	left  bool
+	proc  *process
+	err   error
+}
+
 // replace ends a slot's process and starts the next generation, with the lock
 // released meanwhile.
-func (p *Pool) replace(ctx context.Context, s *slot, b binding, ses *fas.Session) error {
+func (p *Pool) replace(ctx context.Context, s *slot, b binding, ses *fas.Session) (*Lease, error) {
 	old := s.proc
 	s.busy, s.proc, s.b = true, nil, b
 	p.gen++
-	gen := p.gen
-	p.mu.Unlock()
-	if old != nil {
-		old.end()
-	}
-	proc, err := p.start(ctx, s.cpus, gen, ses)
-	p.mu.Lock()
-	s.busy, s.proc, s.used = false, proc, time.Now()
-	if err == nil && p.closed {
-		s.proc = nil
-		go proc.end()
-		err = ErrStaleLease
-	}
-	p.cond.Broadcast()
-	return err
-}
-
-func (p *Pool) start(ctx context.Context, cpus []int, gen int, ses *fas.Session) (*process, error) {
-	file, err := p.c.Source.Snapshot(ctx, ses)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	mine, theirs, err := socketPair()
-	if err != nil {
-		return nil, err
-	}
-	defer mine.Close()
-	defer theirs.Close()
-	cmd := exec.Command(p.c.Command[0], p.c.Command[1:]...)
-	// The environment is an allow-list: no credential reaches a slot. The
-	// runtime must not open control-group files, and uses as many threads as
-	// it has cores.
-	cmd.Env = []string{"GODEBUG=containermaxprocs=0,updatemaxprocs=0", fmt.Sprintf("GOMAXPROCS=%d", max(1, len(cpus))), "GOTRACEBACK=none"}
-	cmd.ExtraFiles = []*os.File{theirs, file}
-	cmd.Stderr = p.c.Stderr
-	if err := pinned(cpus, cmd.Start); err != nil {
-		return nil, fmt.Errorf("%w: start: %w", ErrSlot, err)
-	}
-	conn, err := net.FileConn(mine)
-	if err != nil {
-		return nil, errors.Join(ErrSlot, err, cmd.Process.Kill(), cmd.Wait())
-	}
-	proc := &process{cmd: cmd, conn: conn, gen: gen}
-	err = ses.WithKey(fas.VerbComplete, func(key []byte) error {
-		m := ses.Manifest()
-		return writeFrame(conn, loadMessage{ses.Tenant(), ses.Customization(), ses.Collection(), ses.Snapshot(), m[:], key})
-	})
-	var ready answerMessage
-	if err == nil {
-		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-		err = readFrame(conn, &ready)
-		_ = conn.SetDeadline(time.Time{})
-	}
-	if err == nil && ready.Error != "" {
-		err = errors.New("the model did not load")
-	}
-	if err != nil {
-		proc.end()
-		return nil, fmt.Errorf("%w: %w", ErrSlot, err)
-	}
-	if len(cpus) > 0 {
-		if err := attest(cmd.Process.Pid, cpus); err != nil {
-			proc.end()
-			return nil, err
+	gen, a := p.gen, &attempt{ready: make(chan struct{})}
+	p.starts.Go(func() {
+		if old != nil {
+			old.end()
 		}
-		proc.pin = true
-	}
-	return proc, nil
-}
-
-func (p *process) gone() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.dead
-}
-
-// end closes the lifeline, gives the process a moment, and kills it.
-func (p *process) end() {
-	p.mu.Lock()
-	p.dead = true
+		proc, err := p.start(p.life, s.cpus, gen, ses)
+		p.settle(s, a, proc, err)
+	})
 	p.mu.Unlock()
-	_ = p.conn.Close()
-	t := time.AfterFunc(200*time.Millisecond, func() { _ = p.cmd.Process.Kill() })
-	_ = p.cmd.Wait()
-	t.Stop()
+	select {
+	case <-a.ready:
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	select {
+	case <-a.ready:
+		if a.err != nil {
+			return nil, a.err
+		}
+		return &Lease{p: p, proc: a.proc, ses: ses}, nil
+	default:
+		a.left = true
+		return nil, fmt.Errorf("%w: %w", ErrBusy, ctx.Err())
+	}
 }
 
-// Close ends all slots. Leases become stale.
+// settle puts a started process, or nil, on its slot.
+func (p *Pool) settle(s *slot, a *attempt, proc *process, err error) {
+	p.mu.Lock()
+	closed := p.closed
+	if closed && proc != nil {
+		p.mu.Unlock()
+		proc.end()
+		p.mu.Lock()
+	}
+	if closed {
+		proc, err = nil, ErrStaleLease
+	}
+	if proc != nil && !a.left {
+		proc.users = 1
+	}
+	s.busy, s.proc, s.used = false, proc, time.Now()
+	a.proc, a.err = proc, err
+	close(a.ready)
+	p.cond.Broadcast()
+	p.mu.Unlock()
+}
+
+// Close ends all slots, and returns when no process is left. Leases become
+// stale.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true
+	p.stop()
 	var procs []*process
 	for _, s := range p.slots {
 		if s.proc != nil {
@@ -294,6 +251,7 @@ func (p *Pool) Close() error {
 		wg.Go(proc.end)
 	}
 	wg.Wait()
+	p.starts.Wait()
 	return nil
 }
 
@@ -303,97 +261,8 @@ func (p *Pool) Slots() (out []SlotInfo) {
 	defer p.mu.Unlock()
 	for _, s := range p.slots {
 		if s.proc != nil {
-			out = append(out, s.proc.info(s.cpus))
+			out = append(out, s.proc.info())
 		}
 	}
 	return out
-}
-
-func (p *process) info(cpus []int) SlotInfo {
-	return SlotInfo{p.cmd.Process.Pid, p.gen, cpus, p.pin}
-}
-
-// Slot describes the lease's slot.
-func (l *Lease) Slot() SlotInfo { return l.proc.info(l.s.cpus) }
-
-// Release gives the slot back. It is harmless twice.
-func (l *Lease) Release() {
-	l.once.Do(func() {
-		l.mu.Lock()
-		l.over = true
-		l.mu.Unlock()
-		l.p.mu.Lock()
-		defer l.p.mu.Unlock()
-		l.s.users--
-		l.p.cond.Broadcast()
-	})
-}
-
-func (l *Lease) check(p Prompt) error {
-	l.mu.Lock()
-	over := l.over
-	l.mu.Unlock()
-	switch {
-	case over:
-		return ErrStaleLease
-	case l.ses.Err() != nil:
-		return l.ses.Err()
-	case p.MaxTokens < 0 || p.MaxTokens > 256:
-		return ErrConfig
-	}
-	for _, c := range p.Chunks {
-		if c.Customization != l.ses.Customization() {
-			return ErrForeignContext
-		}
-	}
-	return nil
-}
-
-// Complete asks the slot. Whoever stops early still lets the slot finish.
-func (l *Lease) Complete(ctx context.Context, p Prompt) iter.Seq2[Token, error] {
-	return func(yield func(Token, error) bool) {
-		toks, err := l.complete(ctx, p)
-		if err != nil {
-			yield(Token{}, err)
-			return
-		}
-		for _, t := range toks {
-			if !yield(t, nil) {
-				return
-			}
-		}
-	}
-}
-
-func (l *Lease) complete(ctx context.Context, p Prompt) ([]Token, error) {
-	if err := l.check(p); err != nil {
-		return nil, err
-	}
-	m := promptMessage{p.Prefix, p.Suffix, p.Path, p.MaxTokens, nil}
-	for _, c := range p.Chunks {
-		m.Chunks = append(m.Chunks, c.Text)
-	}
-	proc := l.proc
-	proc.mu.Lock()
-	defer proc.mu.Unlock()
-	if proc.dead {
-		return nil, ErrStaleLease
-	}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(10 * time.Second)
-	}
-	_ = proc.conn.SetDeadline(deadline)
-	var out answerMessage
-	err := writeFrame(proc.conn, m)
-	if err == nil {
-		err = readFrame(proc.conn, &out)
-	}
-	if err != nil || out.Error != "" {
-		// An answer that is late or broken must not become the next lease's.
-		proc.dead = true
-		go proc.end()
-		return nil, errors.Join(ErrSlot, err)
-	}
-	return out.Tokens, nil
 }

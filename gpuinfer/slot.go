@@ -26,6 +26,7 @@ type loadMessage struct {
 }
 
 type promptMessage struct {
+	N         int      `json:"n"` // the answer has the same
 	Prefix    string   `json:"prefix"`
 	Suffix    string   `json:"suffix"`
 	Path      string   `json:"path"`
@@ -34,20 +35,29 @@ type promptMessage struct {
 }
 
 type answerMessage struct {
+	N      int     `json:"n,omitempty"`
 	Error  string  `json:"error,omitempty"`
 	Tokens []Token `json:"tokens,omitempty"`
 }
 
-func writeFrame(w io.Writer, v any) error {
+// frame is a message as it is sent: its length in four bytes, and JSON.
+func frame(v any) ([]byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer clear(b)
 	if len(b) > maxFrame {
-		return fmt.Errorf("%w: a message of %d bytes", ErrSlot, len(b))
+		return nil, fmt.Errorf("a message of %d bytes", len(b))
 	}
-	m := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...)
+	return append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b))), b...), nil
+}
+
+func writeFrame(w io.Writer, v any) error {
+	m, err := frame(v)
+	if err != nil {
+		return err
+	}
 	defer clear(m)
 	_, err = w.Write(m)
 	return err
@@ -60,7 +70,7 @@ func readFrame(r io.Reader, v any) error {
 	}
 	size := binary.BigEndian.Uint32(n[:])
 	if size > maxFrame {
-		return fmt.Errorf("%w: a message of %d bytes", ErrSlot, size)
+		return fmt.Errorf("a message of %d bytes", size)
 	}
 	b := make([]byte, size)
 	defer clear(b)
@@ -131,9 +141,10 @@ func complete(ctx context.Context, m Model, p promptMessage) (out answerMessage)
 	for _, c := range p.Chunks {
 		prompt.Chunks = append(prompt.Chunks, Chunk{Text: c})
 	}
+	out.N = p.N
 	for t, err := range m.Complete(ctx, prompt) {
 		if err != nil {
-			return answerMessage{Error: "complete"}
+			return answerMessage{N: p.N, Error: "complete"}
 		}
 		out.Tokens = append(out.Tokens, t)
 	}
