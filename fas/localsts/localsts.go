@@ -1,23 +1,3 @@
-// Package localsts issues and checks sessions on customers' buckets without
-// AWS: the embedded stand-in for AssumeRole with a session policy.
-//
-// An [Authority], inside the firewall, signs the session's claims with Ed25519
-// and derives the session's secret from its ID. A [Verifier], at the bucket,
-// holds the public key and the derivation key: it can check sessions, and
-// impersonate existing ones of its own service at most, never mint one.
-//
-// # What it refuses
-//
-//	ErrToken    a token that is not signed by the authority, malformed, expired,
-//	            or presented with the access key of another
-//	ErrConfig   missing keys; the zero Grant
-//
-// Both are safe for concurrent use.
-//
-// # What it does not protect against
-//
-// A session cannot be recalled before it expires; sessions last minutes. A
-// bucket server that does not ask [Claims.Allows] grants everything.
 package localsts
 
 import (
@@ -37,6 +17,7 @@ import (
 
 	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/fas/policy"
+	"github.com/cloisterdev/cloister/fas/profile"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -50,6 +31,8 @@ const (
 	keyPrefix = "ASIA"
 	version   = "1."
 	maxToken  = 8 << 10
+	// maxLife is what a profile allows, and a minute for clocks that differ.
+	maxLife = profile.MaxTTL + time.Minute
 )
 
 // Keys is everything that an authority needs. It never leaves the firewall.
@@ -78,7 +61,7 @@ type Authority struct {
 	service []byte
 }
 
-// NewAuthority refuses missing keys.
+// NewAuthority refuses missing keys with [ErrConfig].
 func NewAuthority(k Keys) (*Authority, error) {
 	if len(k.Seed) != ed25519.SeedSize || len(k.Service) != 32 {
 		return nil, ErrConfig
@@ -104,7 +87,8 @@ type Claims struct {
 	layers []*policy.Document
 }
 
-// Issue implements fas.Issuer.
+// Issue implements fas.Issuer. It refuses the zero Grant with [ErrConfig], and
+// layers that do not fit into a token with [ErrToken].
 func (a *Authority) Issue(_ context.Context, g fas.Grant) (fas.Credentials, error) {
 	if g.Session().IsZero() || g.Caller().IsZero() {
 		return fas.Credentials{}, ErrConfig
@@ -141,7 +125,7 @@ type Verifier struct {
 	service []byte
 }
 
-// NewVerifier refuses missing keys.
+// NewVerifier refuses missing keys with [ErrConfig].
 func NewVerifier(m Material) (*Verifier, error) {
 	if len(m.PublicKey) != ed25519.PublicKeySize || len(m.Service) != 32 {
 		return nil, ErrConfig
@@ -150,27 +134,32 @@ func NewVerifier(m Material) (*Verifier, error) {
 }
 
 // Lookup checks a token and returns its claims and the secret that requests
-// under it are signed with.
+// under it are signed with. An error wraps [ErrToken].
 func (v *Verifier) Lookup(accessKeyID, token string, now time.Time) (*Claims, tenant.Secret, error) {
 	rest, ok := strings.CutPrefix(token, version)
 	body, sigText, ok2 := strings.Cut(rest, ".")
 	if !ok || !ok2 || len(token) > maxToken {
 		return nil, tenant.Secret{}, ErrToken
 	}
-	enc := base64.RawURLEncoding.Strict()
-	payload, err1 := enc.DecodeString(body)
-	sig, err2 := enc.DecodeString(sigText)
-	if err1 != nil || err2 != nil || !ed25519.Verify(v.public, append([]byte(version), payload...), sig) {
+	payload, ok := decode(body)
+	sig, ok2 := decode(sigText)
+	if !ok || !ok2 || !ed25519.Verify(v.public, append([]byte(version), payload...), sig) {
 		return nil, tenant.Secret{}, ErrToken
 	}
 	var c Claims
 	d := json.NewDecoder(bytes.NewReader(payload))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil || c.Session.IsZero() || c.Tenant.IsZero() || accessKey(c.Session) != accessKeyID {
+	if err := d.Decode(&c); err != nil || d.InputOffset() != int64(len(payload)) {
+		return nil, tenant.Secret{}, ErrToken
+	}
+	if c.Session.IsZero() || c.Tenant.IsZero() || c.User.IsZero() || accessKey(c.Session) != accessKeyID {
 		return nil, tenant.Secret{}, ErrToken
 	}
 	if now.Unix() >= c.Expires {
 		return nil, tenant.Secret{}, fmt.Errorf("%w: expired", ErrToken)
+	}
+	if c.Expires > now.Add(maxLife).Unix() {
+		return nil, tenant.Secret{}, fmt.Errorf("%w: for too long", ErrToken)
 	}
 	for _, raw := range [][]byte{c.Profile, c.Scope} {
 		doc, err := policy.Parse(raw)
@@ -180,6 +169,13 @@ func (v *Verifier) Lookup(accessKeyID, token string, now time.Time) (*Claims, te
 		c.layers = append(c.layers, doc)
 	}
 	return &c, secret(v.service, c.Session), nil
+}
+
+// decode accepts the one form of base64: that of the standard library ignores
+// line breaks.
+func decode(s string) ([]byte, bool) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	return b, err == nil && base64.RawURLEncoding.EncodeToString(b) == s
 }
 
 // Allows decides one access: every layer must allow. Identity services are

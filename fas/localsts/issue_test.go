@@ -1,0 +1,173 @@
+package localsts_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/fas/firewalld"
+	"github.com/cloisterdev/cloister/fas/localsts"
+	"github.com/cloisterdev/cloister/fas/sigv4"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+type silent struct{}
+
+func (silent) Append(context.Context, audit.Event) error { return nil }
+func (silent) Record(context.Context, audit.Event) error { return nil }
+
+// issue asks a real firewall for a session on a bucket, as a customer's signed
+// call does, and returns it with the material of the firewall's authority.
+func issue(t *testing.T, ttl time.Duration) (*fas.Session, localsts.Material) {
+	t.Helper()
+	dir, root := t.TempDir(), tenant.NewSecret(bytes.Repeat([]byte{1}, 32))
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	wall, err := firewalld.Open(dir, root, silent{}, &firewalld.Options{Operations: []fas.Operation{
+		{Path: "/CreateCustomization", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}}}})
+	must(err)
+	t.Cleanup(func() { _ = wall.Close() })
+	name, err := tenant.NewText("acme", 10)
+	must(err)
+	id, err := firewalld.AddTenant(dir, root, name)
+	must(err)
+	user, err := firewalld.AddUser(dir, root, id, name, true)
+	must(err)
+	body := []byte(`{"dataReference":{"s3Reference":{"uri":"s3://acme/src/"}}}`)
+	r, err := http.NewRequest(http.MethodPost, "http://service.local/CreateCustomization", bytes.NewReader(body))
+	must(err)
+	must(sigv4.SignRequest(r, body, sigv4.Credentials{AccessKeyID: user.AccessKeyID, Secret: tenant.NewSecret([]byte(user.SecretAccessKey)), Region: "us-east-1", Service: "codewhisperer"}, time.Now()))
+	r.RequestURI, r.Host = "/CreateCustomization", "service.local"
+	ev, b, err := sigv4.Capture(r, 1<<20)
+	must(err)
+	ev, err = ev.WithBody(b)
+	must(err)
+	ctx := context.Background()
+	row := customization(t, wall, ev)
+	s, err := wall.Exchange(ctx, ev, fas.Request{RequestID: tenant.NewRequestID(), Customization: row, Profile: firewalld.SourceProfile, Scope: []byte(prefixScope), TTL: ttl})
+	must(err)
+	return s, wall.VerifierMaterial()
+}
+
+// customization makes the row that the session is for.
+func customization(t *testing.T, wall *firewalld.Server, ev fas.Evidence) tenant.CustomizationID {
+	t.Helper()
+	ctx := context.Background()
+	c := dial(t, wall)
+	s, err := c.AssumeOwn(ctx, ev, fas.Request{RequestID: tenant.NewRequestID()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, _, err := c.Catalog(s).Create(ctx, fas.CreateInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row.Customization
+}
+
+func TestIssuedSession(t *testing.T) {
+	t.Parallel()
+	s, m := issue(t, 0)
+	creds, err := s.Credentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := localsts.NewVerifier(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	for name, bad := range map[string][2]string{
+		"no token":            {creds.AccessKeyID, ""},
+		"another key":         {accessKey(tenant.NewSessionID()), creds.Token},
+		"no key":              {"", creds.Token},
+		"a changed token":     {creds.AccessKeyID, strings.Replace(creds.Token, ".", ".A", 1)},
+		"the ID for a secret": {creds.AccessKeyID, s.ID().String()},
+	} {
+		if c, _, err := v.Lookup(bad[0], bad[1], at); !errors.Is(err, localsts.ErrToken) || c != nil {
+			t.Errorf("%s: %v, %v", name, c, err)
+		}
+	}
+	if _, _, err := v.Lookup(creds.AccessKeyID, creds.Token, s.Expires()); !errors.Is(err, localsts.ErrToken) {
+		t.Errorf("at its end: %v", err)
+	}
+	if elsewhere, _, err := mustOther(t).Lookup(creds.AccessKeyID, creds.Token, at); !errors.Is(err, localsts.ErrToken) || elsewhere != nil {
+		t.Errorf("at another authority's bucket: %v, %v", elsewhere, err)
+	}
+	c, secret, err := v.Lookup(creds.AccessKeyID, creds.Token, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Session != s.ID() || c.Tenant != s.Tenant() || c.User != s.User() || c.Bucket != "acme" || c.Expires != s.Expires().Unix() {
+		t.Errorf("%+v", c)
+	}
+	if !c.Allows("s3:GetObject", "arn:aws:s3:::acme/src/a.go", at) || c.Allows("s3:GetObject", "arn:aws:s3:::acme/other/a.go", at) {
+		t.Error("the layers of the session are not those of the exchange")
+	}
+	requests(t, creds, secret)
+}
+
+// requests shows that a bucket which verifies signatures with the secret of
+// Lookup is served by the holder of the credentials, and by nobody who has
+// seen the token only.
+func requests(t *testing.T, creds fas.Credentials, found tenant.Secret) {
+	t.Helper()
+	verify := func(with tenant.Secret, token string) error {
+		r, err := http.NewRequest(http.MethodGet, "http://acme.local/src/a.go", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sigv4.SignRequest(r, nil, sigv4.Credentials{AccessKeyID: creds.AccessKeyID, Secret: with, SessionToken: token, Region: "us-east-1", Service: "s3"}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		r.RequestURI, r.Host, r.Body = "/src/a.go", "acme.local", http.NoBody
+		ev, _, err := sigv4.Capture(r, 1<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sigv4.Verify(ev, func(string) (tenant.Secret, bool) { return found, true }, time.Now(), sigv4.Options{Region: "us-east-1", Service: "s3"})
+	}
+	for name, guess := range map[string]string{"the token": creds.Token, "the access key": creds.AccessKeyID, "zeros": strings.Repeat("0", 64)} {
+		if err := verify(tenant.NewSecret([]byte(guess)), creds.Token); !errors.Is(err, sigv4.ErrSignature) {
+			t.Errorf("%s for a secret: %v", name, err)
+		}
+	}
+	if err := verify(creds.Secret, creds.Token); err != nil {
+		t.Error(err)
+	}
+}
+
+func mustOther(t *testing.T) *localsts.Verifier {
+	t.Helper()
+	_, _, v := parts(t)
+	return v
+}
+
+func TestIssuedLife(t *testing.T) {
+	t.Parallel()
+	s, m := issue(t, time.Minute)
+	creds, err := s.Credentials()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := localsts.NewVerifier(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := v.Lookup(creds.AccessKeyID, creds.Token, time.Now().Add(time.Minute)); !errors.Is(err, localsts.ErrToken) {
+		t.Errorf("after the life that was asked for: %v", err)
+	}
+	if _, _, err := v.Lookup(creds.AccessKeyID, creds.Token, time.Now()); err != nil {
+		t.Error(err)
+	}
+}
