@@ -75,7 +75,7 @@ func prompts(docs []retrieval.Document, arn string, n int) (out [][]byte, err er
 	for _, d := range docs {
 		lines := strings.SplitAfter(string(d.Text), "\n")
 		step, done := max(1, len(lines)/(2*n+1)), 0
-		for i := 20; i < len(lines) && done < n; i += step {
+		for i := 20; i < len(lines) && done < n; i++ {
 			l := strings.TrimSpace(lines[i])
 			if len(l) < 16 || strings.HasPrefix(l, "//") {
 				continue
@@ -93,6 +93,7 @@ func prompts(docs []retrieval.Document, arn string, n int) (out [][]byte, err er
 			}
 			out = append(out, body)
 			done++
+			i += step - 1
 		}
 	}
 	return out, nil

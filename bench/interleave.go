@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -43,7 +42,7 @@ func turns(ctx context.Context, n, rounds int, turn func(i int) error) error {
 // about slice.
 func interleave(ctx context.Context, cs []contender, rounds int, slice time.Duration) ([]float64, error) {
 	if len(cs) < 2 || rounds < 1 || slice <= 0 {
-		return nil, errors.New("interleave: two contenders and one round are the least")
+		return nil, fmt.Errorf("%w: two contenders, one round and some time are the least", errComparison)
 	}
 	times := make([]int, len(cs))
 	for i, c := range cs {

@@ -3,8 +3,13 @@
 //
 //	go -C bench run . PACKAGE [--quick] [--json]
 //
-// A value is a median over rounds in which ours and the peers took turns.
-// Before anything is timed, each contender must give the right answer.
+// Ours and the peers take turns in one run; a value is a median over turns or,
+// for the latency of requests, a quantile over all of them. Before anything is
+// timed, each contender must give the right answer: what was sealed opens and
+// is refused with a bit changed, and two services answer alike to the byte.
+//
+// It does not say what another machine would measure, nor what an attacker can:
+// a figure here is no security argument.
 package main
 
 import (
@@ -19,14 +24,21 @@ import (
 	"syscall"
 )
 
-const usage = `Usage: go -C bench run . PACKAGE [--quick] [--json]
+const usage = `Usage: go -C bench run . PACKAGE [--quick] [--json] [--doc DIR]
 
   kmsctx   seal and open a message, against AES-256-GCM alone and tink
-  request  one whole completion with every layer on, against the same with none
+  request  one whole completion with every layer on, against the same with none;
+           builds examples/customization and starts it in a temporary folder
 
-  --quick    fewer sizes and rounds; prints, and leaves doc/benchmarks.md alone
+  --quick    fewer sizes and rounds; prints, and leaves the page alone
   --json     one JSON object a row
   --doc DIR  folder of benchmarks.md (../doc)
+  --help     this text
+
+Prints a row for each comparison: name, ours, peer, ours_value, peer_value,
+unit, ratio. Values are medians unless the name says another quantile, and the
+ratio is ours over the peer's. Without --quick it also rewrites the section of
+PACKAGE in benchmarks.md, and its plots.
 `
 
 // suite measures one package.
@@ -45,15 +57,15 @@ func main() {
 		return
 	}
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			fmt.Print(usage)
-			return
-		}
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
+// errUsage comes with the text of the help.
+var errUsage = errors.New("not understood")
+
+// run does what the arguments say.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -63,15 +75,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	// People write the package before the flags and after them.
 	var words []string
 	for len(args) > 0 {
-		if err := fs.Parse(args); err != nil {
+		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+			_, err = io.WriteString(out, usage)
 			return err
+		} else if err != nil {
+			return fmt.Errorf("%w: %w\n%s", errUsage, err, usage)
 		}
 		if args = fs.Args(); len(args) > 0 {
 			words, args = append(words, args[0]), args[1:]
 		}
 	}
 	if len(words) != 1 || suites[words[0]] == nil {
-		return fmt.Errorf("one package is needed, not %q\n%s", words, usage)
+		return fmt.Errorf("%w: one package is needed, not %q\n%s", errUsage, words, usage)
 	}
 	name := words[0]
 	page := filepath.Join(*doc, "benchmarks.md")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"strconv"
@@ -101,6 +102,9 @@ type side struct {
 	throughput []float64            // requests/s, a turn each
 }
 
+// errAnswer is returned when a side does not answer as it must.
+var errAnswer = errors.New("a wrong answer")
+
 // alike asks both sides everything once. It returns the mean number of tokens.
 func alike(ctx context.Context, ours, plain *side, bodies [][]byte, indexed []retrieval.Document) (float64, error) {
 	if err := refusesUnsigned(ctx, ours, bodies); err != nil {
@@ -117,7 +121,7 @@ func alike(ctx context.Context, ours, plain *side, bodies [][]byte, indexed []re
 			return 0, err
 		}
 		if !bytes.Equal(a, b) {
-			return 0, fmt.Errorf("prompt %d has two answers:\n%s\n%s", i, a, b)
+			return 0, fmt.Errorf("%w: prompt %d has two:\n%s\n%s", errAnswer, i, a, b)
 		}
 		var got completionsResponse
 		if err := json.Unmarshal(a, &got); err != nil {
@@ -129,7 +133,7 @@ func alike(ctx context.Context, ours, plain *side, bodies [][]byte, indexed []re
 		ours.want, plain.want = append(ours.want, a), append(plain.want, b)
 	}
 	if tokens == 0 {
-		return 0, errors.New("no prompt was completed")
+		return 0, fmt.Errorf("%w: no prompt was completed", errAnswer)
 	}
 	// Completions see three hits; searches by path see the ranking further down.
 	var arn completionsRequest
@@ -150,7 +154,7 @@ func alike(ctx context.Context, ours, plain *side, bodies [][]byte, indexed []re
 			return 0, err
 		}
 		if !bytes.Equal(a, b) {
-			return 0, fmt.Errorf("two rankings for %s:\n%s\n%s", body, a, b)
+			return 0, fmt.Errorf("%w: two rankings for %s:\n%s\n%s", errAnswer, body, a, b)
 		}
 	}
 	return float64(tokens) / float64(len(bodies)), nil
@@ -160,10 +164,10 @@ func alike(ctx context.Context, ours, plain *side, bodies [][]byte, indexed []re
 // same request is refused.
 func refusesUnsigned(ctx context.Context, ours *side, bodies [][]byte) error {
 	if len(bodies) == 0 {
-		return errors.New("no prompts")
+		return fmt.Errorf("%w: there are no prompts", errComparison)
 	}
 	if _, _, err := post(ctx, http.DefaultClient, ours.base+"/GenerateCompletions", bodies[0]); err == nil {
-		return errors.New("the service answered a request without a signature")
+		return fmt.Errorf("%w: the service answered a request without a signature", errAnswer)
 	}
 	return nil
 }
@@ -241,7 +245,7 @@ func (s *side) each(ctx context.Context, clients, passes int, f func(time.Durati
 				b, h, err := post(ctx, s.http, s.base+"/GenerateCompletions", s.bodies[i%len(s.bodies)])
 				took := time.Since(start)
 				if err == nil && !bytes.Equal(bytes.TrimSpace(b), s.want[i%len(s.bodies)]) {
-					err = errors.New("another answer than before")
+					err = fmt.Errorf("%w: another than before", errAnswer)
 				}
 				if err == nil {
 					err = f(took, h)
@@ -270,12 +274,12 @@ func parts(header string) (map[string]float64, error) {
 	out := map[string]float64{}
 	for f := range strings.SplitSeq(header, ", ") {
 		name, ms, ok := strings.Cut(f, ";dur=")
-		v, err := strconv.ParseFloat(ms, 64)
 		if strings.Contains(name, ".") {
 			continue
 		}
-		if !ok || err != nil || partOf[name] == "" {
-			return nil, fmt.Errorf("Server-Timing %q is not understood", header)
+		v, err := strconv.ParseFloat(ms, 64)
+		if !ok || err != nil || partOf[name] == "" || !(v >= 0) || math.IsInf(v, 0) {
+			return nil, fmt.Errorf("%w: Server-Timing %q", errMeasurement, header)
 		}
 		out[partOf[name]] += v
 	}

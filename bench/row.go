@@ -23,12 +23,17 @@ type row struct {
 	Ratio float64 `json:"ratio"`
 }
 
+var (
+	errMeasurement = errors.New("not a measurement")
+	errComparison  = errors.New("nothing to compare")
+)
+
 // newRow refuses values that no measurement has: a table with a zero or a NaN
 // in it hides that something did not run.
 func newRow(name, unit, ours string, oursV float64, peer string, peerV float64) (row, error) {
 	for _, v := range []float64{oursV, peerV} {
 		if !(v > 0) || math.IsInf(v, 0) {
-			return row{}, fmt.Errorf("%s: %v is not a measurement", name, v)
+			return row{}, fmt.Errorf("%s: %w: %v", name, errMeasurement, v)
 		}
 	}
 	return row{name, ours, peer, oursV, peerV, unit, oursV / peerV}, nil
@@ -37,7 +42,7 @@ func newRow(name, unit, ours string, oursV float64, peer string, peerV float64) 
 // rowsOf compares the first value with each of the others.
 func rowsOf(name, unit string, names []string, values []float64) ([]row, error) {
 	if len(names) < 2 || len(names) != len(values) {
-		return nil, errors.New("a comparison needs ours, a peer and a value for each")
+		return nil, fmt.Errorf("%w: %s needs ours, a peer and a value for each", errComparison, name)
 	}
 	var out []row
 	for i := 1; i < len(names); i++ {
@@ -106,9 +111,10 @@ func markdown(rows []row) string {
 }
 
 // quantile returns the value below which q of the values lie, between two
-// values where q falls between them. It is NaN without values.
+// values where q falls between them. It is NaN without values,
+// and for a q that is no share.
 func quantile(values []float64, q float64) float64 {
-	if len(values) == 0 || q < 0 || q > 1 {
+	if len(values) == 0 || !(q >= 0 && q <= 1) {
 		return math.NaN()
 	}
 	s := slices.Sorted(slices.Values(values))
