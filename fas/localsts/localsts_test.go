@@ -122,6 +122,9 @@ func TestLookupRefuses(t *testing.T) {
 			refused(t, v, name, key, token(t, k, c))
 		})
 	}
+	nobody, _ := claims()
+	delete(nobody, "sid")
+	refused(t, v, "no session, by its own name", "ASIAZERO", token(t, k, nobody))
 	c, key := claims()
 	c["exp"] = now.Add(15 * time.Minute).Unix()
 	accepted(t, v, key, token(t, k, c))
@@ -239,7 +242,16 @@ func TestVerifierCannotMint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accepted(t, again, key, token(t, k, c))
+	_, want := accepted(t, v, key, token(t, k, c))
+	_, got := accepted(t, again, key, token(t, k, c))
+	if err := got.Use(func(b []byte) error {
+		if !want.Equal(b) {
+			t.Error("whoever holds the material changed the authority")
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestSecretsDiffer(t *testing.T) {
