@@ -123,6 +123,9 @@ func within(list string, want map[int]bool) bool {
 				return false
 			}
 		}
+		if z < a {
+			return false
+		}
 		for c := a; c <= z; c++ {
 			if !want[c] {
 				return false

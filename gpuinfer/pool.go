@@ -38,10 +38,10 @@ type binding struct {
 
 // Pool owns the slots.
 type Pool struct {
-	c      Config
-	stop   context.CancelFunc
-	life   context.Context // ends with Close
-	starts sync.WaitGroup
+	c    Config
+	stop context.CancelFunc
+	life context.Context // ends with Close
+	work sync.WaitGroup  // what starts and ends processes
 
 	cond   *sync.Cond
 	mu     sync.Mutex
@@ -185,7 +185,7 @@ func (p *Pool) replace(ctx context.Context, s *slot, b binding, ses *fas.Session
 	s.busy, s.proc, s.b = true, nil, b
 	p.gen++
 	gen, a := p.gen, &attempt{ready: make(chan struct{})}
-	p.starts.Go(func() {
+	p.work.Go(func() {
 		if old != nil {
 			old.end()
 		}
@@ -238,20 +238,15 @@ func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true
 	p.stop()
-	var procs []*process
 	for _, s := range p.slots {
 		if s.proc != nil {
-			procs, s.proc = append(procs, s.proc), nil
+			p.work.Go(s.proc.end)
+			s.proc = nil
 		}
 	}
 	p.cond.Broadcast()
 	p.mu.Unlock()
-	var wg sync.WaitGroup
-	for _, proc := range procs {
-		wg.Go(proc.end)
-	}
-	wg.Wait()
-	p.starts.Wait()
+	p.work.Wait()
 	return nil
 }
 
