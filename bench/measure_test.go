@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -222,5 +224,40 @@ func TestParts(t *testing.T) {
 	want := map[string]float64{"admit": 2.75, "retrieve": 4, "complete": 4, "encode": 7}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+// TestPlotsAreReadable looks at the plots that are committed: no name runs into
+// a bar, and no value out of the picture, at a generous width of a letter.
+func TestPlotsAreReadable(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("..", "doc", "plots", "*.svg"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no plots: %v", err)
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var doc struct {
+			Texts []struct {
+				X     int    `xml:"x,attr"`
+				Class string `xml:"class,attr"`
+				Text  string `xml:",chardata"`
+			} `xml:"text"`
+		}
+		if err := xml.Unmarshal(b, &doc); err != nil {
+			t.Fatalf("%s: %v", f, err)
+		}
+		for _, e := range doc.Texts {
+			limit := width
+			if e.X < left && e.Class == "" {
+				limit = left
+			}
+			if end := e.X + len([]rune(e.Text))*7; end > limit {
+				t.Errorf("%s: %q ends at %d of %d", filepath.Base(f), e.Text, end, limit)
+			}
+		}
 	}
 }

@@ -37,8 +37,8 @@ func (c chart) groups() (out []group) {
 
 const (
 	width     = 760
-	left      = 130 // where bars start
-	right     = 110 // room for a value after the longest bar
+	left      = 160 // where bars start
+	right     = 120 // room for a value after the longest bar
 	barHeight = 14
 	barStep   = 17
 	groupGap  = 14

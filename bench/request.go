@@ -19,7 +19,7 @@ import (
 )
 
 const requestIntro = "Ours is `examples/customization` as it is run, driven through its ports: a signed request, front end, identity firewall, " +
-	"sealed snapshot opened and searched on disk, lease, completion in a confined slot on its own core, in three processes. " +
+	"sealed snapshot opened and searched on disk, lease, completion in a confined slot pinned to one core, in three processes. " +
 	"The peer is one process without any of it: JSON behind `net/http`, the same index in memory, the same `ngram` model called directly. " +
 	"Both have the same corpus (%d files, %.1f MB of Go's standard library) and get the same %d prompts from files kept out of it; " +
 	"every answer, in tokens (%.1f at the mean), sources and confidence, was the same on both sides, before and while it was timed. " +
