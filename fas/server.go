@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/cloisterdev/cloister/fas/sigv4"
@@ -72,20 +73,26 @@ func parseOptional(s string) (tenant.CustomizationID, error) {
 
 func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *reply) (err error) {
 	f := con.f
+	refuse := func(reason string, err error) error {
+		return f.deny(ctx, event("firewall.connection", Evidence{}, Request{RequestID: in.Request.RequestID}, tenant.Caller{}), reason, err)
+	}
 	if con.worker && in.Op != "redeem" && in.Op != "exchange" {
-		return f.deny(ctx, event("firewall.connection", Evidence{}, Request{}, tenant.Caller{}), "a-workers-connection", ErrRole)
+		return refuse("a-workers-connection", ErrRole)
 	}
 	if in.Request.Customization, err = parseOptional(in.Target); err != nil {
-		return ErrDenied
+		return refuse("malformed-target", ErrDenied)
 	}
 	in.Ticket.Sealed = in.Sealed
 	switch in.Op {
 	case "attach", "more":
-		return con.attach(ctx, s, in.Op == "attach")
+		if err := con.attach(ctx, s, in.Op == "attach"); err != nil {
+			return refuse("no-socket", err)
+		}
+		return nil
 	case "assume-own", "exchange":
 		ev, err := sigv4.ParseEvidence(in.Evidence)
 		if err != nil {
-			return ErrDenied
+			return refuse("malformed-evidence", ErrDenied)
 		}
 		door := f.AssumeOwn
 		if in.Op == "exchange" {
@@ -100,8 +107,11 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 	case "redeem":
 		if con.worker {
 			c, err := f.openTicket(in.Ticket)
-			if err != nil || !con.ticket.IsZero() && con.ticket != c.Snapshot {
-				return ErrTicket
+			if err != nil {
+				return refuse("bad-ticket", ErrTicket)
+			}
+			if !con.ticket.IsZero() && con.ticket != c.Snapshot {
+				return refuse("another-ticket", ErrTicket)
 			}
 			con.ticket = c.Snapshot
 		}
@@ -113,7 +123,7 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 		return got.Close()
 	case "register":
 		if len(in.Manifest) != 32 {
-			return ErrTicket
+			return refuse("malformed-digest", ErrTicket)
 		}
 		return f.Register(ctx, in.Ticket, [32]byte(in.Manifest))
 	case "finish":
@@ -128,15 +138,18 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 	case "removed":
 		return f.Removed(ctx, in.Ticket)
 	}
-	return con.catalog(ctx, in, out)
-}
-
-func (con *connection) catalog(ctx context.Context, in *call, out *reply) error {
-	f, target := con.f, in.Request.Customization
+	if !strings.HasPrefix(in.Op, "catalog.") {
+		return refuse("unknown-call", ErrOperation)
+	}
 	id, err := tenant.ParseSessionID(in.Sess)
 	if err != nil {
-		return ErrClosed
+		return refuse("malformed-session", ErrClosed)
 	}
+	return con.catalog(ctx, id, in, out)
+}
+
+func (con *connection) catalog(ctx context.Context, id tenant.SessionID, in *call, out *reply) (err error) {
+	f, target := con.f, in.Request.Customization
 	withTicket := func(r Row, t Ticket, err error) error {
 		out.Row, out.Ticket = &r, &t
 		return err

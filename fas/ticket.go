@@ -100,7 +100,7 @@ func (c ticketClaims) unfinished(r *Record) error {
 func (f *Firewall) Redeem(ctx context.Context, t Ticket, v Verb) (*Session, error) {
 	c, err := f.openTicket(t)
 	e := event("ticket.redeem", Evidence{}, Request{Customization: c.Customization}, tenant.Caller{})
-	e.Tenant, e.Snapshot, e.Detail = c.Tenant, c.Snapshot, map[string]string{"verb": string(v)}
+	e.Tenant, e.Snapshot, e.Detail = c.Tenant, c.Snapshot, map[string]string{"verb": string(v[:min(len(v), 64)])}
 	if err != nil {
 		return nil, f.deny(ctx, e, "bad-ticket", err)
 	}
@@ -134,6 +134,7 @@ func (f *Firewall) Redeem(ctx context.Context, t Ticket, v Verb) (*Session, erro
 		err = errors.Join(err, unwrap(VerbStage, "staging", r.Pending.Staging))
 	}
 	if err != nil {
+		_ = s.Close()
 		return nil, f.deny(ctx, e, "key-refused", ErrDenied)
 	}
 	e.Session, e.Collection = s.id, s.collection
@@ -185,7 +186,7 @@ func (f *Firewall) Finish(ctx context.Context, t Ticket, score float64) error {
 func (f *Firewall) Abandon(ctx context.Context, t Ticket, reason string) error {
 	c, err := f.openTicket(t)
 	if err != nil {
-		return err
+		return f.deny(ctx, event("ticket.abandon", Evidence{}, Request{}, tenant.Caller{}), "bad-ticket", err)
 	}
 	if r, err := f.c.Registry.Get(ctx, c.Customization); err != nil || c.unfinished(&r) != nil {
 		return nil // nothing is left to take back
@@ -213,11 +214,11 @@ func (f *Firewall) Abandon(ctx context.Context, t Ticket, reason string) error {
 // Removed ends a deletion: the row goes when the files are gone.
 func (f *Firewall) Removed(ctx context.Context, t Ticket) error {
 	c, err := f.openTicket(t)
-	if err != nil || !c.Remove {
-		return ErrTicket
-	}
 	e := event("ticket.removed", Evidence{}, Request{Customization: c.Customization}, tenant.Caller{})
 	e.Tenant = c.Tenant
+	if err != nil || !c.Remove {
+		return f.deny(ctx, e, "bad-ticket", ErrTicket)
+	}
 	if err := f.allow(ctx, e, true); err != nil {
 		return err
 	}
