@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -136,27 +137,50 @@ var (
 	keepData *[2]unix.CapUserData
 )
 
-// Confine gives the running process, all its threads, the confinement of
-// [TierConfined]: it can open, connect, execute and fork nothing from then on,
-// and works on with the files and connected sockets it holds. There is no way
-// back. It is for long-lived engine processes that were started by their
-// parent for one tenant; call it after the last file is open.
+// Confine gives the running process, all its threads, the confinement of a
+// tier: it can open, connect, execute and fork nothing from then on, and works
+// on with the files and connected sockets it holds. There is no way back. It is
+// for long-lived engine processes that were started by their parent for one
+// tenant; call it after the last file is open.
 //
-// It promises nothing about capabilities: it drops them where the build allows
-// it (without cgo), and the allow-list leaves no call for which they matter.
-// Errors wrap [ErrTier]; after one the process is in an unknown, more
-// restricted state and should end.
+// For [TierConfined] it promises nothing about capabilities: it drops them
+// where the build allows it (without cgo), a process started with [Attr] has
+// none, and the allow-list leaves no call for which they matter. For
+// [TierNamespaced] it drops them or refuses. Errors wrap [ErrTier]; after one
+// the process is in an unknown, more restricted state and should end.
 func Confine(p Profile) error {
+	if p.Tier == 0 {
+		p.Tier = TierConfined
+	}
+	if p.Tier < TierConfined || p.Tier > TierNamespaced {
+		return fmt.Errorf("%w: %v cannot be put on", ErrTier, p.Tier)
+	}
 	if p.OpenFiles == 0 {
 		p.OpenFiles = 256
 	}
-	if err := dropCaps(); err != nil && !errors.Is(err, errCgo) {
-		return fmt.Errorf("%w: %w", ErrTier, err)
+	if p.Tier == TierNamespaced && !bornNamespaced() {
+		return fmt.Errorf("%w: not started with the attributes of the namespaced tier", ErrTier)
 	}
-	if err := apply(confinedLayers&^layerCaps, limits{p.OpenFiles, p.FileSize}); err != nil {
+	l := p.Tier.layers() &^ layerNamespaces // which a process is born with
+	if p.Tier == TierConfined {
+		if err := dropCaps(); err != nil && !errors.Is(err, errCgo) {
+			return fmt.Errorf("%w: %w", ErrTier, err)
+		}
+		l &^= layerCaps
+	}
+	if err := apply(l, limits{p.OpenFiles, p.FileSize}); err != nil {
 		return fmt.Errorf("%w: %w", ErrTier, err)
 	}
 	return nil
+}
+
+// bornNamespaced reports whether this process is the first one of its own
+// namespaces, as [Attr] makes it. An empty root must never be put in the place
+// of a root directory that others see.
+func bornNamespaced() bool {
+	m, err := os.ReadFile("/proc/self/uid_map")
+	f := strings.Fields(string(m))
+	return err == nil && os.Getpid() == 1 && len(f) == 3 && f[0] == "0" && f[2] == "1"
 }
 
 // closeInherited closes what leaked through exec. A descriptor without the

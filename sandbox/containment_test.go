@@ -431,7 +431,7 @@ func containmentInner() int {
 	if os.Geteuid() == 0 {
 		return quit("refusing to attack as root", nil)
 	}
-	o, err := observe(os.Getpid())
+	o, err := Observe(os.Getpid())
 	if err != nil || o.CapEff != 0 {
 		return quit("refusing to attack with capabilities", err)
 	}

@@ -10,9 +10,9 @@ import (
 
 var namespaces = []string{"ipc", "mnt", "net", "pid", "user", "uts"}
 
-// observe reads what the kernel says about process pid, the weakest value over
-// all its threads.
-func observe(pid int) (Observation, error) {
+// Observe reads what the kernel says about a process, the weakest value over
+// all its threads. What this process may not read counts as not there.
+func Observe(pid int) (Observation, error) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid))
 	tasks, err := os.ReadDir(filepath.Join(dir, "task"))
 	if err != nil || len(tasks) == 0 {
@@ -81,6 +81,17 @@ func parseStatus(s string) (Observation, error) {
 		return Observation{}, fmt.Errorf("observe: %d of 3 status lines", found)
 	}
 	return o, nil
+}
+
+// Tier is the strongest tier of which the kernel shows every mark. Landlock
+// and resource limits leave none that another process could read.
+func (o Observation) Tier() Tier {
+	for _, t := range []Tier{TierNamespaced, TierConfined} {
+		if o.check(t.layers()) == nil {
+			return t
+		}
+	}
+	return TierProcess
 }
 
 func (o Observation) check(l layer) error {

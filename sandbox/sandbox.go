@@ -258,6 +258,9 @@ func (c *Config) checkJob(j Job) error {
 
 // Profile adjusts [Confine]. The zero value is the strictest.
 type Profile struct {
+	// Tier is TierConfined, which the zero value means too, or TierNamespaced
+	// for a process that was started with [Attr] of that tier.
+	Tier Tier
 	// OpenFiles bounds the descriptors; zero means 256.
 	OpenFiles uint64
 	// FileSize bounds every file written, in bytes; zero means no file can grow.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"syscall"
 )
 
 // Pool keeps confined, unused workers. On this platform none can be made.
@@ -40,8 +41,17 @@ func WorkerMain(map[string]Handler) { os.Exit(2) }
 // Progress refuses on this platform.
 func Progress(context.Context, []byte) error { return errors.ErrUnsupported }
 
+// Observe refuses on this platform with [ErrTier].
+func Observe(int) (Observation, error) { return Observation{}, unsupported() }
+
+// Tier returns TierProcess on this platform.
+func (Observation) Tier() Tier { return TierProcess }
+
+// Attr returns nil on this platform.
+func Attr(Tier) *syscall.SysProcAttr { return nil }
+
 // Confine refuses on this platform with [ErrTier].
 func Confine(Profile) error { return unsupported() }
 
 // Probe returns TierProcess, and why there is no better one.
-func Probe() (Tier, error) { return TierProcess, unsupported() }
+func Probe(...string) (Tier, error) { return TierProcess, unsupported() }

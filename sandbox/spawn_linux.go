@@ -73,6 +73,12 @@ func startProcess(argv []string, attr *os.ProcAttr) (*os.Process, error) {
 	return r.process, r.err
 }
 
+// Attr is how a process is started that will give itself a tier with
+// [Confine]: as nobody where this process is root, and in namespaces of its
+// own where the tier has them. The kernel kills the process when the thread
+// that started it ends, so start it from one that never does.
+func Attr(t Tier) *syscall.SysProcAttr { return sysProcAttr(t.layers()) }
+
 func sysProcAttr(l layer) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setsid: true}
 	root := os.Geteuid() == 0 && hasUser(nobody)
@@ -200,7 +206,7 @@ func (w *worker) ready(c *Config) error {
 	if err := json.Unmarshal(buf[1:n], &r); err != nil || r.Layers != w.layers {
 		return fmt.Errorf("%w: layers", ErrAttestation)
 	}
-	w.seen, err = observe(w.process.Pid)
+	w.seen, err = Observe(w.process.Pid)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAttestation, err)
 	}
