@@ -128,11 +128,17 @@ func (s *Session) WithKey(v Verb, f func(key []byte) error) error {
 	if !ok || !s.Allows(v) {
 		return ErrVerb
 	}
-	return k.Use(func(b []byte) error {
+	lent := false
+	err := k.Use(func(b []byte) error {
+		lent = true
 		own := slices.Clone(b)
 		defer clear(own)
 		return f(own)
 	})
+	if !lent {
+		return ErrClosed // in the meantime
+	}
+	return err
 }
 
 // Credentials returns the bucket's credentials of a session that an Exchange
