@@ -26,7 +26,8 @@ func public(err error) error {
 	// Whatever else the firewall or the capture of the signature refuses has
 	// one answer.
 	for _, refusal := range []error{fas.ErrDenied, fas.ErrOperation, fas.ErrReplayed, fas.ErrScope, fas.ErrVerb, fas.ErrExpired,
-		sigv4.ErrNoSignature, sigv4.ErrMalformed, sigv4.ErrNotSigned, sigv4.ErrAmbiguousPath, sigv4.ErrPayload, sigv4.ErrSignature} {
+		sigv4.ErrNoSignature, sigv4.ErrMalformed, sigv4.ErrNotSigned, sigv4.ErrAmbiguousPath, sigv4.ErrPayload, sigv4.ErrSignature,
+		sigv4.ErrScope, sigv4.ErrSkew} {
 		if errors.Is(err, refusal) {
 			return ErrDenied
 		}

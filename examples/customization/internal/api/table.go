@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"regexp"
 	"sort"
 	"time"
 
@@ -49,6 +50,7 @@ type Call struct {
 type Operation struct {
 	Line
 	in, out reflect.Type
+	aimed   bool // the input names a customization
 	serve   func(ctx context.Context, c *Call, body []byte) (any, error)
 	target  func(body []byte) (tenant.CustomizationID, error)
 }
@@ -61,8 +63,9 @@ func Define[In, Out any](l Line, h func(context.Context, *Call, *In) (*Out, erro
 	if l.MaxBody == 0 {
 		l.MaxBody = 64 << 10
 	}
+	_, aimed := any(new(In)).(targeted)
 	return Operation{
-		Line: l, in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](),
+		Line: l, in: reflect.TypeFor[In](), out: reflect.TypeFor[Out](), aimed: aimed,
 		serve: func(ctx context.Context, c *Call, body []byte) (any, error) {
 			in := new(In)
 			if err := decode(body, in); err != nil {
@@ -104,21 +107,29 @@ type Table struct {
 	log  func(op string, req tenant.RequestID, status string, d time.Duration)
 }
 
+var operationName = regexp.MustCompile(`^[A-Z][A-Za-z]*$`)
+
 // Reporter takes what the front end refused by itself to the audit log.
 type Reporter interface {
 	Report(context.Context, fas.Refusal) error
 }
 
-// NewTable refuses a nil gate or reporter, an empty table, and two lines of one
-// name.
+// NewTable refuses a nil gate or reporter, an empty table, two lines of one
+// name, and a line that does not fit its operation: without a plane, an action
+// or a verb, with a target that its input does not name or the other way
+// round, or with a larger body than the evidence of a change can carry.
 func NewTable(gate fas.Gate, rep Reporter, ops []Operation, log func(op string, req tenant.RequestID, status string, d time.Duration)) (*Table, error) {
 	if gate == nil || rep == nil || len(ops) == 0 {
 		return nil, errors.New("api: a table needs a gate, a reporter and operations")
 	}
 	t := &Table{gate: gate, rep: rep, ops: map[string]Operation{}, log: log}
 	for _, o := range ops {
-		if _, dup := t.ops["/"+o.Name]; dup || o.Name == "" || o.Action == "" || len(o.Verbs) == 0 {
+		if _, dup := t.ops["/"+o.Name]; dup || !operationName.MatchString(o.Name) || o.Action == "" || len(o.Verbs) == 0 ||
+			o.Plane != Control && o.Plane != Runtime || o.serve == nil {
 			return nil, fmt.Errorf("api: operation %q is incomplete or twice in the table", o.Name)
+		}
+		if o.OnTarget != o.aimed || o.MaxBody < 0 || o.Mutating && o.MaxBody > sigv4.MaxBody {
+			return nil, fmt.Errorf("api: operation %q does not fit its line", o.Name)
 		}
 		t.ops["/"+o.Name] = o
 	}
@@ -140,7 +151,9 @@ func (t *Table) Operations() []Operation {
 func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	req, start := tenant.NewRequestID(), time.Now()
 	status := "ok"
-	op, known := t.ops[r.URL.Path]
+	// The target as it was sent: an escaped or absolute one, or one with a
+	// query, is no operation, whatever a router would make of it.
+	op, known := t.ops[r.RequestURI]
 	defer func() {
 		if t.log != nil {
 			t.log(op.Name, req, status, time.Since(start))
