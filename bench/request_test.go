@@ -147,12 +147,12 @@ func always(s string) func(*http.Request) string { return func(*http.Request) st
 func TestAlikeRefuses(t *testing.T) {
 	t.Parallel()
 	indexed := []retrieval.Document{{Path: "a.go"}}
-	ranking := func(s string) func(*http.Request) string {
+	both := func(completion, ranking string) func(*http.Request) string {
 		return func(r *http.Request) string {
 			if r.URL.Path == "/GetRetrievals" {
-				return s
+				return ranking
 			}
-			return oneToken
+			return completion
 		}
 	}
 	for name, c := range map[string]struct {
@@ -160,9 +160,9 @@ func TestAlikeRefuses(t *testing.T) {
 		ours, plain func(*http.Request) string
 	}{
 		"ours is open":       {false, always(oneToken), always(oneToken)},
-		"another completion": {true, always(oneToken), always(strings.Replace(oneToken, `"x"`, `"y"`, 1))},
-		"another confidence": {true, always(oneToken), always(strings.Replace(oneToken, `1`, `0.9`, 1))},
-		"another ranking":    {true, ranking(`{"results":[1,2]}`), ranking(`{"results":[2,1]}`)},
+		"another completion": {true, both(oneToken, "{}"), both(strings.Replace(oneToken, `"x"`, `"y"`, 1), "{}")},
+		"another confidence": {true, both(oneToken, "{}"), both(strings.Replace(oneToken, `1`, `0.9`, 1), "{}")},
+		"another ranking":    {true, both(oneToken, `{"results":[1,2]}`), both(oneToken, `{"results":[2,1]}`)},
 		"no completion":      {true, always(`{"completions":[]}`), always(`{"completions":[]}`)},
 	} {
 		ours, plain := standIn(t, c.locked, c.ours), standIn(t, false, c.plain)
