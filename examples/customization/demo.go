@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,30 +24,6 @@ func (s *sourceList) String() string { return strings.Join(*s, ",") }
 
 // Set implements flag.Value.
 func (s *sourceList) Set(v string) error { *s = append(*s, v); return nil }
-
-// printer writes what a person reads, or one JSON object a line.
-type printer struct {
-	out  io.Writer
-	json bool
-}
-
-func (p *printer) say(format string, a ...any) {
-	if !p.json {
-		fmt.Fprintf(p.out, format+"\n", a...)
-	}
-}
-
-func (p *printer) event(name string, v any) error {
-	if !p.json {
-		return nil
-	}
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(p.out, "{\"event\":%q,%s\n", name, b[1:])
-	return err
-}
 
 type summary struct {
 	Refusals       int     `json:"refusals"`
@@ -96,13 +71,9 @@ func runDemo(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer st.Stop()
-	if !p.json {
-		printProcesses(out, st.Processes())
-	}
-	for _, proc := range st.Processes() {
-		if err := p.event("process", proc); err != nil {
-			return err
-		}
+	shown := map[int]bool{}
+	if err := p.processes(st.Processes(), shown); err != nil {
+		return err
 	}
 	var sum summary
 	if err := prepare(ctx, p, st, two); err != nil {
@@ -112,6 +83,11 @@ func runDemo(ctx context.Context, args []string, out io.Writer) error {
 	if err := complete(ctx, p, two, &sum, &lat); err != nil {
 		return err
 	}
+	p.say("")
+	if err := p.processes(st.Processes(), shown); err != nil {
+		return err
+	}
+	p.say("")
 	g := &gallery{p: p, st: st, a: two[0], b: two[1], sum: &sum, tier: *tier}
 	if err := g.run(ctx); err != nil {
 		return err
@@ -150,15 +126,10 @@ func prepare(ctx context.Context, p *printer, st *stack.Stack, two []*side) erro
 		}
 		p.say("\n%s uploaded %d files, %.1f MB, signed with its own key (%.1f s)", s.name, s.files, float64(s.bytes)/1e6, time.Since(t).Seconds())
 		t = time.Now()
-		last := ""
+		steps := &ingestion{p: p}
 		// Names are what tenants like to type: markup and terminal escapes.
 		name := []string{"<script>alert(1)</script>", "\x1b[31mred\x1b[0m"}[i]
-		err := s.customize(ctx, name, func(g *api.GetCustomizationResponse) {
-			if g.Progress != nil && g.Progress.Step != last {
-				last = g.Progress.Step
-				p.say("  %-8s %5d files %6.1f MB", last, g.Progress.Files, float64(g.Progress.Bytes)/1e6)
-			}
-		})
+		err := s.customize(ctx, name, func(g *api.GetCustomizationResponse) { steps.show(g.Progress) })
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -178,6 +149,16 @@ type completionEvent struct {
 	Customized string `json:"customized"`
 	Generic    string `json:"generic"`
 	Latency    int64  `json:"latency_us"`
+	// Retrieved are the definitions found for the lines before the cursor.
+	Retrieved []definition `json:"retrieved"`
+}
+
+// definition is where a retrieved chunk lies and how it begins.
+type definition struct {
+	File  string `json:"file"`
+	Start int    `json:"start_line"`
+	End   int    `json:"end_line"`
+	Text  string `json:"text"`
 }
 
 func complete(ctx context.Context, p *printer, two []*side, sum *summary, lat *[]int64) error {
@@ -203,16 +184,28 @@ func complete(ctx context.Context, p *printer, two []*side, sum *summary, lat *[
 				if err != nil {
 					return err
 				}
-				ev := completionEvent{s.admin.User.Tenant.String(), pos.Path, pos.Line, pos.Want, firstLine(got), g, d.Microseconds()}
-				if ev.Customized == ev.Want && ev.Generic != ev.Want && shown < 3 {
-					shown++
-					p.say("\n%s %s:%d  %.1f ms\n  true        %s\n  customized  %s\n  generic     %s", s.name, ev.File, ev.Line, float64(ev.Latency)/1000, ev.Want, ev.Customized, ev.Generic)
-					if shown == 1 {
-						p.say("  %s", strings.ReplaceAll(header, ", ", "\n  "))
+				ev := completionEvent{Tenant: s.admin.User.Tenant.String(), File: pos.Path, Line: pos.Line, Want: pos.Want,
+					Customized: firstLine(got), Generic: g, Latency: d.Microseconds()}
+				if ev.Customized != ev.Want || ev.Generic == ev.Want || shown == 3 {
+					continue
+				}
+				shown++
+				hits, err := s.retrieve(ctx, pos)
+				if err != nil {
+					return fmt.Errorf("%s: retrieval: %w", s.name, err)
+				}
+				for _, h := range hits {
+					if !s.owns(h.Filepath) {
+						sum.ForeignHits++
 					}
-					if err := p.event("completion", ev); err != nil {
-						return err
-					}
+					ev.Retrieved = append(ev.Retrieved, definition{h.Filepath, h.StartLine, h.EndLine, signature(h.Content)})
+				}
+				p.completion(s.name, ev)
+				if shown == 1 {
+					p.say("\n%s", waterfall(header, d))
+				}
+				if err := p.event("completion", ev); err != nil {
+					return err
 				}
 			}
 			if len(*lat) > 400 {
@@ -230,6 +223,31 @@ func (s *side) ask(ctx context.Context, pos work.Position) (api.GenerateCompleti
 	t := time.Now()
 	h, err := s.dev.Call(ctx, "GenerateCompletions", in, &out)
 	return out, h.Get("Server-Timing"), time.Since(t), err
+}
+
+// retrieve asks for the definitions that the lines before the cursor speak of.
+func (s *side) retrieve(ctx context.Context, pos work.Position) ([]api.Retrieval, error) {
+	lines := strings.Split(pos.Prefix, "\n")
+	query := strings.TrimSpace(strings.Join(lines[max(0, len(lines)-4):], "\n"))
+	var out api.GetRetrievalsResponse
+	_, err := s.dev.Call(ctx, "GetRetrievals", map[string]any{"customizationArn": s.arn, "query": query[max(0, len(query)-2000):], "maxResults": 3}, &out)
+	return out.Retrievals["results"], err
+}
+
+// signature is the line of a chunk that says what it is.
+func signature(text string) string {
+	first := ""
+	for l := range strings.Lines(text) {
+		l = strings.TrimSpace(l)
+		switch {
+		case l == "" || strings.HasPrefix(l, "//") || strings.HasPrefix(l, "*") || strings.HasPrefix(l, "/*"):
+		case strings.HasPrefix(l, "func ") || strings.HasPrefix(l, "type "):
+			return l
+		case first == "":
+			first = l
+		}
+	}
+	return first
 }
 
 func cutLeft(s string) string  { return s[max(0, len(s)-10_000):] }

@@ -47,12 +47,6 @@ func runServe(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-func printProcesses(out io.Writer, ps []stack.Process) {
-	for _, p := range ps {
-		fmt.Fprintf(out, "%-26s pid %-8d %s\n  holds   %s\n  cannot  %s\n", p.Role, p.PID, p.Tier, p.Holds, p.Cannot)
-	}
-}
-
 // positional takes the words before and after flags, since people write
 // "tenant add NAME --data DIR" in any order.
 func positional(fs *flag.FlagSet, args []string) ([]string, error) {

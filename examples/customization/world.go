@@ -155,7 +155,7 @@ func waitFor(ctx context.Context, c *client.Client, arn string, progress func(*a
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

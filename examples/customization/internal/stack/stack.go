@@ -27,15 +27,6 @@ type Config struct {
 	Args []string
 }
 
-// Process is one line of the process table.
-type Process struct {
-	Role   string `json:"role"`
-	PID    int    `json:"pid"`
-	Holds  string `json:"holds"`
-	Cannot string `json:"cannot"`
-	Tier   string `json:"tier"`
-}
-
 // Stack is a running service.
 type Stack struct {
 	cfg      Config
@@ -306,15 +297,6 @@ func (s *Stack) Stop() {
 	}
 	s.api.Close()
 	s.s3.Close()
-}
-
-// Processes is the process table.
-func (s *Stack) Processes() []Process {
-	return []Process{
-		{"identity firewall", s.PID("firewall"), "tenants' verification keys, profiles, policies, root key, grants, registry", "see customer data; be dialled by path or port", "own process, no listening socket"},
-		{"front end + control plane", s.PID("front"), "API, journal, tickets, one request while it lasts", "verify a signature, mint, unwrap a key, read a bucket, see source during ingestion", "own process"},
-		{"customer cloud", s.PID("cloud"), "the tenants' buckets and their own keys", "mint a session", "own process"},
-	}
 }
 
 // DialFirewall returns a new connection to the firewall, as a front end has
