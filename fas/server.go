@@ -71,11 +71,14 @@ func parseOptional(s string) (tenant.CustomizationID, error) {
 	return tenant.ParseCustomizationID(s)
 }
 
+// refuse records what is refused before any door is asked.
+func (con *connection) refuse(ctx context.Context, in *call, reason string, err error) error {
+	return con.f.deny(ctx, event("firewall.connection", Evidence{}, Request{RequestID: in.Request.RequestID}, tenant.Caller{}), reason, err)
+}
+
 func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *reply) (err error) {
 	f := con.f
-	refuse := func(reason string, err error) error {
-		return f.deny(ctx, event("firewall.connection", Evidence{}, Request{RequestID: in.Request.RequestID}, tenant.Caller{}), reason, err)
-	}
+	refuse := func(reason string, err error) error { return con.refuse(ctx, in, reason, err) }
 	if con.worker && in.Op != "redeem" && in.Op != "exchange" {
 		return refuse("a-workers-connection", ErrRole)
 	}
@@ -191,7 +194,7 @@ func (con *connection) catalog(ctx context.Context, id tenant.SessionID, in *cal
 		}
 		return f.share(ctx, id, target, u, in.Op == "catalog.share")
 	}
-	return ErrOperation
+	return con.refuse(ctx, in, "unknown-call", ErrOperation)
 }
 
 // attach serves a socket that came over this one.
