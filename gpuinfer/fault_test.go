@@ -67,6 +67,32 @@ func TestLoadFails(t *testing.T) {
 	a.serves(w.lease(p, a))
 }
 
+// A slot that does not look from outside as it should is asked nothing, however
+// well it says that it is confined.
+func TestAttestRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o := w.owner("a", nil)
+	var looked []int
+	wrong := errors.New("no filter")
+	p := w.pool(1, func(c *gpuinfer.Config) {
+		c.Attest = func(pid int) error {
+			if looked = append(looked, pid); len(looked) == 1 {
+				return wrong
+			}
+			return nil
+		}
+	})
+	_, err := p.Acquire(context.Background(), o.session())
+	refused(t, "attested as something else", err, gpuinfer.ErrAttest)
+	refused(t, "the reason", err, wrong)
+	w.noneLeft("refused")
+	o.serves(w.lease(p, o))
+	if got := w.started(); len(looked) != 2 || len(got) != 2 || looked[0] != got[0] || looked[1] != got[1] {
+		t.Errorf("looked at %v, started %v", looked, got)
+	}
+}
+
 // A process that never gets ready holds up neither a caller whose time ends
 // nor the end of the pool.
 func TestLoadHangs(t *testing.T) {

@@ -51,7 +51,12 @@ var spawner = sync.OnceValue(func() chan<- func() {
 func pinned(cpus []int, cmd *exec.Cmd) (err error) {
 	// The kernel ends the process with the thread that started it, which is
 	// with this process: a slot that hangs does not outlive its pool.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	attr := syscall.SysProcAttr{}
+	if cmd.SysProcAttr != nil {
+		attr = *cmd.SysProcAttr
+	}
+	attr.Pdeathsig = syscall.SIGKILL
+	cmd.SysProcAttr = &attr
 	done := make(chan struct{})
 	spawner() <- func() {
 		defer close(done)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/cloisterdev/cloister/fas"
@@ -25,6 +26,13 @@ type Config struct {
 	// Wait is how long Acquire waits for a slot to be free; zero means 2 s.
 	// The start of a process on it takes as long as it takes, up to a minute.
 	Wait time.Duration
+	// Attr is how a slot's process is started, for namespaces and another user;
+	// nil means as this process. The pool adds that a slot ends with it.
+	Attr *syscall.SysProcAttr
+	// Attest looks at a slot from outside once it says that it is confined and
+	// before it is asked anything; an error ends the slot. Nil means that the
+	// slot is believed.
+	Attest func(pid int) error
 	// Stderr gets what slots write, from several goroutines; nil discards it.
 	Stderr io.Writer
 }

@@ -56,6 +56,7 @@ func (p *Pool) start(ctx context.Context, cpus []int, gen int, ses *fas.Session)
 	cmd.ExtraFiles = []*os.File{theirs, file}
 	cmd.Stderr = p.c.Stderr
 	cmd.WaitDelay = time.Second
+	cmd.SysProcAttr = p.c.Attr
 	err = pinned(cpus, cmd)
 	// Only the process has its end now, so that the end of the process is the
 	// end of the connection.
@@ -72,6 +73,12 @@ func (p *Pool) start(ctx context.Context, cpus []int, gen int, ses *fas.Session)
 	if err := proc.load(ctx, ses); err != nil {
 		proc.end()
 		return nil, fmt.Errorf("%w: %w", ErrSlot, err)
+	}
+	if p.c.Attest != nil {
+		if err := p.c.Attest(cmd.Process.Pid); err != nil {
+			proc.end()
+			return nil, fmt.Errorf("%w: %w", ErrAttest, err)
+		}
 	}
 	if len(cpus) > 0 {
 		if err := attest(cmd.Process.Pid, cpus); err != nil {

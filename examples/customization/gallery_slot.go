@@ -14,6 +14,7 @@ import (
 	"github.com/cloisterdev/cloister/gpuinfer"
 	"github.com/cloisterdev/cloister/retrieval"
 	"github.com/cloisterdev/cloister/retrieval/embedded"
+	"github.com/cloisterdev/cloister/sandbox"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -52,7 +53,7 @@ func (g *gallery) slots(ctx context.Context) ([]attack, func(), error) {
 		return nil, nil, err
 	}
 	d := &disk{store: store}
-	pool, err := gpuinfer.NewPool(gpuinfer.Config{Partitions: cores[:1], Command: []string{exe, "_slot"}, Source: d, Wait: 300 * time.Millisecond})
+	pool, err := gpuinfer.NewPool(gpuinfer.Config{Partitions: cores[:1], Command: []string{exe, "_slot", sandbox.TierConfined.String()}, Source: d, Wait: 300 * time.Millisecond})
 	if err != nil {
 		return nil, nil, err
 	}

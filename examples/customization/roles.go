@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -150,7 +151,7 @@ func roleFront(args []string) error {
 	}
 	f, err := front.New(ctx, front.Config{
 		Dir: filepath.Join(data, "front"), Gate: gate, CloudAddr: s3, MinTier: tier,
-		Worker: []string{exe, "_worker"}, Slot: []string{exe, "_slot"}, Log: os.Stderr, Journal: journalOptions(data),
+		Worker: []string{exe, "_worker"}, Slot: []string{"/proc/self/exe", "_slot"}, Log: os.Stderr, Journal: journalOptions(data),
 	})
 	if err != nil {
 		return err
@@ -192,10 +193,22 @@ func roleWorker([]string) error {
 	return nil
 }
 
-// roleSlot is an engine slot.
-func roleSlot([]string) error {
+// roleSlot is an engine slot, which puts on the tier that it is told.
+func roleSlot(args []string) error {
+	if len(args) != 1 {
+		return errors.New("a slot needs its tier")
+	}
+	tier, err := parseTier(args[0])
+	if err != nil {
+		return err
+	}
 	return gpuinfer.ServeSlot(context.Background(), os.NewFile(3, "pool"), work.Engine{}, gpuinfer.SlotOptions{
-		Confine: func() error { return sandbox.Confine(sandbox.Profile{}) },
+		Confine: func() error {
+			if tier == sandbox.TierProcess {
+				return nil // whoever started the service accepted that
+			}
+			return sandbox.Confine(sandbox.Profile{Tier: tier})
+		},
 	})
 }
 

@@ -34,7 +34,8 @@ type Config struct {
 	CloudAddr string
 	// MinTier is the weakest sandbox that ingestion accepts.
 	MinTier sandbox.Tier
-	// Worker and Slot are the command lines of the two kinds of children.
+	// Worker and Slot are the command lines of the two kinds of children. The
+	// name of the tier that it must put on is added to a slot's.
 	Worker, Slot []string
 	// Log gets one line an operation: name, request ID, status, time.
 	Log io.Writer
@@ -83,7 +84,7 @@ func New(ctx context.Context, c Config) (*Front, error) {
 	if f.workers, err = sandbox.NewPool(sandbox.Config{MinTier: c.MinTier, Command: c.Worker, Size: 2, MaxRunning: 2, Deadline: workDeadline, MemoryLimit: 4 << 30}); err != nil {
 		return nil, err
 	}
-	if f.slots, err = newSlots(c.Slot, f); err != nil {
+	if f.slots, err = f.newSlots(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	if f.table, err = api.NewTable(f.gate, f.gate, f.Table(), f.logLine); err != nil {

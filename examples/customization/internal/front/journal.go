@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/cloisterdev/cloister/gpuinfer"
 	"github.com/cloisterdev/cloister/tenant"
 	"github.com/cloisterdev/cloister/workflow"
 )
@@ -18,14 +17,6 @@ type permanent string
 
 // Error returns the code.
 func (p permanent) Error() string { return string(p) }
-
-func newSlots(command []string, f *Front) (*gpuinfer.Pool, error) {
-	parts, err := gpuinfer.Inventory()
-	if err != nil {
-		return nil, err
-	}
-	return gpuinfer.NewPool(gpuinfer.Config{Partitions: parts, Command: command, Source: f, Stderr: f.cfg.Log})
-}
 
 // openJournal defines the workflows and resumes what a crash interrupted.
 func (f *Front) openJournal(ctx context.Context) error {

@@ -2,11 +2,9 @@ package front
 
 import (
 	"context"
-	"os"
 	"strings"
 
 	"github.com/cloisterdev/cloister/examples/customization/internal/api"
-	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/gpuinfer"
 	"github.com/cloisterdev/cloister/retrieval"
 )
@@ -96,16 +94,6 @@ func (f *Front) retrieve(ctx context.Context, c *api.Call, in *api.GetRetrievals
 		hits = append(hits, api.Retrieval{Content: h.Text, Score: h.Score, Filepath: h.Path, StartLine: h.StartLine, EndLine: h.EndLine})
 	}
 	return &api.GetRetrievalsResponse{Retrievals: map[string][]api.Retrieval{"results": hits}}, nil
-}
-
-// Snapshot hands a slot the sealed file of the session's snapshot, and no
-// other: the path is made from the session's own IDs.
-func (f *Front) Snapshot(_ context.Context, s *fas.Session) (*os.File, error) {
-	b, err := retrieval.BindingOf(s)
-	if err != nil {
-		return nil, err
-	}
-	return os.Open(f.collections.Path(b))
 }
 
 func lastLines(s string, n int) string {
