@@ -3,6 +3,7 @@ package fas
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -102,7 +103,7 @@ func (c *Client) extra(ctx context.Context, op string) (*os.File, error) {
 	got := make(chan result)
 	go func() {
 		defer c.wg.Done()
-		f, err := c.pass(op)
+		f, err := c.pass(ctx, op)
 		select {
 		case got <- result{f, err}:
 		case <-ctx.Done():
@@ -119,20 +120,24 @@ func (c *Client) extra(ctx context.Context, op string) (*os.File, error) {
 	}
 }
 
-func (c *Client) pass(op string) (*os.File, error) {
-	mine, theirs, err := pair()
-	if err != nil {
-		return nil, err
-	}
-	defer theirs.Close()
+func (c *Client) pass(ctx context.Context, op string) (*os.File, error) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	mine, theirs, err := pair()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInternal, err)
+	}
+	defer theirs.Close()
 	_, err = exchange(context.Background(), c.first, &call{Op: op}, rights(theirs))
 	if err == nil {
 		return mine, nil
 	}
 	if !errors.Is(err, errAnswered) {
 		c.first.close()
+		err = fmt.Errorf("%w: %w", ErrInternal, err)
 	}
 	return nil, errors.Join(err, mine.Close())
 }
