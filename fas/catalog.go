@@ -2,6 +2,8 @@ package fas
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -13,6 +15,28 @@ type CreateInput struct {
 	Name        tenant.Text `json:"name"`
 	Description tenant.Text `json:"description"`
 	SourceURI   tenant.Text `json:"source"`
+	// ClientToken makes a repeated Create of the same tenant harmless: the same
+	// input under the same token is the same customization, another input is
+	// [ErrConflict]. Empty means that every Create is a new one. At most 256
+	// bytes.
+	ClientToken string `json:"client_token,omitempty"`
+}
+
+// tokens are digests of the client token, bound to the tenant, and of what was
+// asked under it. Both are zero without a token. A token is of a tenant's
+// choosing, so it is kept as a digest only.
+func (in CreateInput) tokens(t tenant.ID) (token, input [32]byte, err error) {
+	if in.ClientToken == "" {
+		return token, input, nil
+	}
+	if len(in.ClientToken) > 256 {
+		return token, input, ErrConflict
+	}
+	asked, err := json.Marshal([]tenant.Text{in.Name, in.Description, in.SourceURI})
+	if err != nil {
+		return token, input, err
+	}
+	return sha256.Sum256([]byte(t.String() + "\x00" + in.ClientToken)), sha256.Sum256(asked), nil
 }
 
 // MaxCustomizations is how many customizations a tenant may have.
@@ -53,15 +77,35 @@ func (f *Firewall) create(ctx context.Context, id tenant.SessionID, in CreateInp
 	if err != nil {
 		return Row{}, Ticket{}, err
 	}
+	token, input, err := in.tokens(s.caller.Tenant())
+	if err != nil {
+		return Row{}, Ticket{}, err
+	}
+	// Counting and looking for the token must not race with another Create.
+	f.creating.Lock()
+	defer f.creating.Unlock()
 	have, err := f.c.Registry.List(ctx, s.caller.Tenant())
 	if err != nil {
 		return Row{}, Ticket{}, err
+	}
+	e := event("catalog.create", Evidence{}, Request{RequestID: s.request}, s.caller)
+	e.Session = id
+	if i := slices.IndexFunc(have, func(r Record) bool { return in.ClientToken != "" && r.Token == token }); i >= 0 {
+		e.Customization = have[i].Customization
+		if have[i].Input != input {
+			return Row{}, Ticket{}, f.deny(ctx, e, "token-of-another-input", ErrConflict)
+		}
+		e.Detail = map[string]string{"repeated": "true"}
+		if err := f.allow(ctx, e, true); err != nil {
+			return Row{}, Ticket{}, err
+		}
+		return have[i].row(s.caller.User()), Ticket{}, nil
 	}
 	if len(have) >= MaxCustomizations {
 		return Row{}, Ticket{}, ErrConflict
 	}
 	r := Record{Customization: tenant.NewCustomizationID(), Tenant: s.caller.Tenant(), Collection: tenant.NewCollectionID(),
-		Name: in.Name, Description: in.Description, SourceURI: in.SourceURI, State: Creating, Next: 1, Updated: time.Now()}
+		Name: in.Name, Description: in.Description, SourceURI: in.SourceURI, Token: token, Input: input, State: Creating, Next: 1, Updated: time.Now()}
 	if r.Grant, err = f.c.Keys.Grant(ctx, r.Tenant, r.Customization); err != nil {
 		return Row{}, Ticket{}, err
 	}
@@ -72,8 +116,7 @@ func (f *Firewall) create(ctx context.Context, id tenant.SessionID, in CreateInp
 	if err != nil {
 		return Row{}, Ticket{}, err
 	}
-	e := event("catalog.create", Evidence{}, Request{RequestID: s.request, Customization: r.Customization}, s.caller)
-	e.Session, e.Collection, e.Snapshot = id, r.Collection, r.Pending.ID
+	e.Customization, e.Collection, e.Snapshot = r.Customization, r.Collection, r.Pending.ID
 	e.Detail = map[string]string{"name": in.Name.String()}
 	if err := f.allow(ctx, e, true); err != nil {
 		return Row{}, Ticket{}, err

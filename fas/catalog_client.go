@@ -29,13 +29,17 @@ func (k *Catalog) withTicket(ctx context.Context, target tenant.CustomizationID,
 	if err != nil {
 		return Row{}, Ticket{}, err
 	}
-	if out.Row == nil || out.Ticket == nil {
+	if out.Row == nil {
 		return Row{}, Ticket{}, ErrInternal
+	}
+	if out.Ticket == nil { // there is nothing to do
+		return *out.Row, Ticket{}, nil
 	}
 	return *out.Row, *out.Ticket, nil
 }
 
-// Create makes a row with an unfinished first version.
+// Create makes a row with an unfinished first version. The ticket is empty
+// when the client token was seen before: there is nothing left to do then.
 func (k *Catalog) Create(ctx context.Context, in CreateInput) (Row, Ticket, error) {
 	return k.withTicket(ctx, tenant.CustomizationID{}, &call{Op: "catalog.create", Create: &in})
 }

@@ -51,6 +51,8 @@ type Firewall struct {
 	replay   *replayStore
 	started  time.Time
 
+	creating sync.Mutex // one Create at a time
+
 	mu       sync.Mutex
 	catalogs map[tenant.SessionID]catalogSession
 }

@@ -41,9 +41,13 @@ type Record struct {
 	Name          tenant.Text            `json:"name"`
 	Description   tenant.Text            `json:"description"`
 	SourceURI     tenant.Text            `json:"source"`
-	State         State                  `json:"state"`
-	Grant         string                 `json:"grant"`
-	Users         []tenant.UserID        `json:"users"`
+	// Token and Input are digests of the client token of the Create and of what
+	// it asked for; zero without a token.
+	Token [32]byte        `json:"token"`
+	Input [32]byte        `json:"input"`
+	State State           `json:"state"`
+	Grant string          `json:"grant"`
+	Users []tenant.UserID `json:"users"`
 	// Latest is the newest finished version, Active the one that is served,
 	// Pending the one being made.
 	Latest  *Snapshot `json:"latest,omitempty"`

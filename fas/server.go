@@ -154,7 +154,10 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 func (con *connection) catalog(ctx context.Context, id tenant.SessionID, in *call, out *reply) (err error) {
 	f, target := con.f, in.Request.Customization
 	withTicket := func(r Row, t Ticket, err error) error {
-		out.Row, out.Ticket = &r, &t
+		out.Row = &r
+		if len(t.Sealed) > 0 {
+			out.Ticket = &t
+		}
 		return err
 	}
 	switch in.Op {

@@ -16,6 +16,7 @@ const (
 	maxDescription = 256
 	maxContext     = 10_240 // characters on each side of the cursor, as clients send
 	maxQuery       = 4_096
+	maxToken       = 64
 )
 
 // Table lists the operations with their handlers. With a nil receiver it is
@@ -54,13 +55,20 @@ func (f *Front) create(ctx context.Context, c *api.Call, in *api.CreateCustomiza
 	if in.Description.Len() > maxDescription {
 		return nil, api.Invalid("description must have at most 256 characters.")
 	}
+	if len(in.ClientToken) > maxToken {
+		return nil, api.Invalid("clientToken must have at most 64 characters.")
+	}
 	src, err := parseSource(in.DataReference)
 	if err != nil {
 		return nil, err
 	}
-	row, ticket, err := f.gate.Catalog(c.Session).Create(ctx, fas.CreateInput{Name: in.CustomizationName, Description: in.Description, SourceURI: src.text})
+	row, ticket, err := f.gate.Catalog(c.Session).Create(ctx, fas.CreateInput{Name: in.CustomizationName, Description: in.Description, SourceURI: src.text, ClientToken: in.ClientToken})
 	if err != nil {
 		return nil, err
+	}
+	if len(ticket.Sealed) == 0 {
+		// The same call came before, and its ingestion runs or has run.
+		return &api.CreateCustomizationResponse{CustomizationARN: api.ARN(row.Customization)}, nil
 	}
 	if err := f.ingest(ctx, c, row.Customization, row.Version, ticket, src); err != nil {
 		return nil, err
