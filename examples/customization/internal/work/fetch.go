@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -21,9 +22,11 @@ import (
 
 // Limits of an ingestion.
 const (
-	MaxSource = 256 << 20 // bytes of supported source in one customization
+	MaxSource = 256 << 20 // bytes of source in one customization, as they were read
 	MaxFiles  = 50_000
-	MaxFile   = 10 << 20 // larger files are ignored
+	MaxFile   = 10 << 20     // bytes; larger files are ignored
+	MaxListed = 4 * MaxFiles // objects below the prefix, ignored ones included
+	maxName   = 1024         // bytes of a file's path below the prefix
 )
 
 // FetchRequest is what the fetch worker is asked. The evidence is the
@@ -46,7 +49,8 @@ type Copied struct {
 	Digest  string `json:"digest"` // sha256 of the sealed staging file
 }
 
-// ErrTooLarge is returned when the source exceeds [MaxSource] or [MaxFiles].
+// ErrTooLarge is returned when the source exceeds [MaxSource], [MaxFiles] or
+// [MaxListed].
 var ErrTooLarge = errors.New("work: the source exceeds the limits of a customization")
 
 // ErrNoSource is returned when there is no object below the prefix.
@@ -124,7 +128,7 @@ func copyAll(ctx context.Context, b *bucket, prefix string, to *os.File, key []b
 	// is copied, and whoever waits learns how much there is.
 	var keys []string
 	err = b.list(ctx, prefix, func(k string, size int64) error {
-		if size > MaxFile || size == 0 {
+		if size > MaxFile || size == 0 || !isFile(strings.TrimPrefix(k, prefix)) {
 			out.Ignored++
 			return nil
 		}
@@ -169,4 +173,10 @@ func copyAll(ctx context.Context, b *bucket, prefix string, to *os.File, key []b
 	}
 	out.Digest = hex.EncodeToString(sum.Sum(nil))
 	return nil
+}
+
+// isFile reports whether a key's rest is the path of a file: relative, without
+// empty or dotted segments. Others, such as folder markers, are no source.
+func isFile(name string) bool {
+	return len(name) <= maxName && name != "." && fs.ValidPath(name)
 }

@@ -123,7 +123,7 @@ func newStagingReader(ctx context.Context, r io.Reader, key []byte, b binding) (
 func (s *stagingReader) Read(p []byte) (int, error) {
 	for len(s.buf) == 0 {
 		if s.last {
-			return 0, io.EOF
+			return 0, s.end()
 		}
 		if err := s.next(); err != nil {
 			return 0, err
@@ -132,6 +132,14 @@ func (s *stagingReader) Read(p []byte) (int, error) {
 	n := copy(p, s.buf)
 	s.buf = s.buf[n:]
 	return n, nil
+}
+
+// end returns io.EOF if nothing follows the last record.
+func (s *stagingReader) end() error {
+	if _, err := io.ReadFull(s.r, make([]byte, 1)); err != io.EOF {
+		return fmt.Errorf("%w: it goes on after its last record", ErrStaging)
+	}
+	return io.EOF
 }
 
 func (s *stagingReader) next() error {
@@ -161,23 +169,35 @@ func (s *stagingReader) next() error {
 	return fmt.Errorf("%w: record %d does not open", ErrStaging, s.seq)
 }
 
-// eachFile calls f for every file of a staging stream.
+// eachFile calls f for every file of a staging stream, which it reads to its
+// end: a stream without its last record is incomplete even if no file is.
 func eachFile(r io.Reader, f func(path string, text []byte) error) error {
 	tr := tar.NewReader(r)
 	for {
 		h, err := tr.Next()
 		if err == io.EOF {
-			return nil
+			_, err := io.Copy(io.Discard, r)
+			return err
 		}
 		if err != nil {
-			return err
+			return damaged(err)
+		}
+		if h.Typeflag != tar.TypeReg || h.Size > MaxFile || !isFile(h.Name) {
+			return fmt.Errorf("%w: it holds something else than files", ErrStaging)
 		}
 		text, err := io.ReadAll(tr)
 		if err != nil {
-			return err
+			return damaged(err)
 		}
 		if err := f(h.Name, text); err != nil {
 			return err
 		}
 	}
+}
+
+func damaged(err error) error {
+	if errors.Is(err, ErrStaging) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrStaging, err)
 }
