@@ -108,24 +108,31 @@ func (w *world) refused(name string, err, want error) {
 	}
 }
 
-// sockets returns the two ends of a pair.
+// socketPair returns the two ends of a pair.
+func socketPair() (a, b *net.UnixConn, err error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	var out [2]net.Conn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "pair")
+		c, cerr := net.FileConn(f)
+		out[i], err = c, errors.Join(err, cerr, f.Close())
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return out[0].(*net.UnixConn), out[1].(*net.UnixConn), nil
+}
+
 func sockets(t testing.TB) (a, b *net.UnixConn) {
 	t.Helper()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	a, b, err := socketPair()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out [2]*net.UnixConn
-	for i, fd := range fds {
-		f := os.NewFile(uintptr(fd), "pair")
-		c, err := net.FileConn(f)
-		_ = f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out[i] = c.(*net.UnixConn)
-	}
-	return out[0], out[1]
+	return a, b
 }
 
 // connect is another connection that the firewall serves. The test waits at

@@ -1,22 +1,3 @@
-// Package firewalld wires an identity firewall from the embedded parts: a
-// registry in bbolt, identities in sealed files, the local key service and the
-// local session authority.
-//
-// # What it refuses
-//
-// [Open] returns an error for a missing recorder, operations or root key, and
-// for a directory that another process has open. A root key that is not the
-// directory's own opens nothing.
-//
-// A [Server] is safe for concurrent use. [AddTenant], [AddUser] and
-// [ChangeTenant] may run in another process while it serves; what they change
-// is recorded and in force before the tenant's next call.
-//
-// # What it does not protect against
-//
-// Whoever holds the directory and the root key is every tenant. The three role
-// keys of the built-in profile are made here and thrown away after signing; a
-// deployment with three teams brings its own profiles.
 package firewalld
 
 import (

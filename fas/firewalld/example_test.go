@@ -1,0 +1,48 @@
+package firewalld_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/fas/firewalld"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// Without a recorder there is no firewall, and another root key opens nothing
+// of this one's. Package fas shows one that serves.
+func Example() {
+	dir, err := os.MkdirTemp("", "firewall")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	root, other := tenant.NewSecret(bytes.Repeat([]byte{1}, 32)), tenant.NewSecret(bytes.Repeat([]byte{2}, 32))
+	opts := &firewalld.Options{Operations: []fas.Operation{{Path: "/ListCustomizations", Action: "ListCustomizations", Verbs: []fas.Verb{fas.VerbCatalogList}}}}
+
+	_, err = firewalld.Open(dir, root, nil, opts)
+	fmt.Println("without a recorder:", errors.Is(err, fas.ErrConfig))
+
+	wall, err := firewalld.Open(dir, root, &recorder{}, opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := wall.Close(); err != nil {
+		log.Fatal(err)
+	}
+	_, err = firewalld.Open(dir, other, &recorder{}, opts)
+	fmt.Println("with another root key:", err != nil)
+
+	wall, err = firewalld.Open(dir, root, &recorder{}, opts)
+	fmt.Println("with its own:", err)
+	if err == nil {
+		err = wall.Close()
+	}
+	// Output:
+	// without a recorder: true
+	// with another root key: true
+	// with its own: <nil>
+}
