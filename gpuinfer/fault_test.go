@@ -204,6 +204,7 @@ func TestSecondAnswer(t *testing.T) {
 	if refused(t, "the second answer", err, gpuinfer.ErrSlot); got != "" {
 		t.Errorf("it says %q", got)
 	}
+	ends(t, l.Slot().PID) // before anybody needs its slot
 	if got, err := say(context.Background(), w.lease(p, o), "x"); got != "raw x" || err != nil {
 		t.Errorf("the next lease: %q, %v", got, err)
 	}
