@@ -1,11 +1,10 @@
-// Package client calls the customization API as a tenant's user does: signed
-// with the user's own access key. It holds no secret beyond the one given.
 package client
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +19,12 @@ const (
 	Region  = "us-east-1"
 	Service = "codewhisperer"
 )
+
+// maxAnswer is the longest answer that is read, in bytes.
+const maxAnswer = 8 << 20
+
+// ErrAnswer is returned for an answer that is too long.
+var ErrAnswer = errors.New("client: the answer is too long")
 
 // User is a tenant's user with the access key.
 type User struct {
@@ -41,7 +46,9 @@ type Client struct {
 func New(addr string, u User) *Client {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	tr.MaxIdleConnsPerHost = 64
-	return &Client{"http://" + addr, &http.Client{Timeout: 2 * time.Minute, Transport: &sigv4.Transport{
+	// A redirect would be signed again, and the body sent, wherever it points.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{"http://" + addr, &http.Client{Timeout: 2 * time.Minute, CheckRedirect: stay, Transport: &sigv4.Transport{
 		AccessKeyID: u.AccessKeyID, Secret: tenant.NewSecret([]byte(u.Secret)), Region: Region, Service: Service, Base: tr}}, u}
 }
 
@@ -72,14 +79,18 @@ func (c *Client) Raw(ctx context.Context, op string, body []byte) (Answer, error
 	return Send(c.http, r)
 }
 
-// Send sends a request and reads the answer.
+// Send sends a request and reads the answer, at most 8 MiB of it; a longer one
+// is [ErrAnswer].
 func Send(h *http.Client, r *http.Request) (Answer, error) {
 	res, err := h.Do(r)
 	if err != nil {
 		return Answer{}, err
 	}
 	defer res.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(res.Body, 8<<20))
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err == nil && len(b) > maxAnswer {
+		return Answer{}, ErrAnswer
+	}
 	return Answer{res.StatusCode, res.Header, b}, err
 }
 

@@ -77,6 +77,7 @@ func TestFetch(t *testing.T) {
 func TestHostileBuckets(t *testing.T) {
 	t.Parallel()
 	one := page("", object{"src/a", 1})
+	w := newWorld(t)
 	var asked atomic.Int64
 	for _, c := range []struct {
 		name   string
@@ -149,7 +150,7 @@ func TestHostileBuckets(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			out, _, err := newWorld(t).fetch(t.Context(), c.bucket)
+			out, _, err := w.fetch(t.Context(), c.bucket)
 			if !errors.Is(err, c.want) || Code(err) != c.code {
 				t.Errorf("got %+v, %v (%s), want %v", out, err, Code(err), c.want)
 			}
@@ -157,7 +158,7 @@ func TestHostileBuckets(t *testing.T) {
 	}
 	t.Run("control", func(t *testing.T) {
 		t.Parallel()
-		if out, _, err := newWorld(t).fetch(t.Context(), lying(one, "x")); err != nil || out.Files != 1 {
+		if out, _, err := w.fetch(t.Context(), lying(one, "x")); err != nil || out.Files != 1 {
 			t.Errorf("%+v, %v", out, err)
 		}
 	})
