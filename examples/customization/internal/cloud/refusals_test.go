@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -366,6 +367,33 @@ func TestObjectSize(t *testing.T) {
 	if w.has("big") != "" {
 		t.Error("stored")
 	}
+	// A body that does not say how long it is.
+	chunked := func(body []byte) answer {
+		r := must[*http.Request](t)(http.NewRequest("PUT", w.url+"/"+w.a.bucket+"/chunked", struct{ io.Reader }{bytes.NewReader(body)}))
+		if err := sigv4.SignRequest(r, body, sigv4.Credentials{AccessKeyID: w.a.id, Secret: tenant.NewSecret([]byte(w.a.secret)), Region: "us-east-1", Service: "s3"}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		return read(t, must[*http.Response](t)(http.DefaultTransport.RoundTrip(r)))
+	}
+	if got := chunked(b); got.code != "EntityTooLarge" || w.has("chunked") != "" {
+		t.Errorf("one byte too many in chunks: %d %s", got.status, got.code)
+	}
+	if got := chunked(b[:10]); got.status != 200 || len(w.has("chunked")) != 10 {
+		t.Errorf("control: chunks: %d %s", got.status, got.code)
+	}
+	// A length that is too large is refused before its body is waited for.
+	r := must[*http.Request](t)(http.NewRequest("PUT", w.url+"/"+w.a.bucket+"/big", nil))
+	c := must[net.Conn](t)(net.Dial("tcp", r.URL.Host))
+	defer c.Close()
+	if _, err := fmt.Fprintf(c, "PUT %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nAuthorization: x\r\n\r\n", r.URL.Path, r.URL.Host, cloud.MaxObject+1); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, must[*http.Response](t)(http.ReadResponse(bufio.NewReader(c), r))); got.code != "EntityTooLarge" {
+		t.Errorf("a large length: %d %s", got.status, got.code)
+	}
 	if got := w.send(w.a, "PUT", "/"+w.a.bucket+"/big", nil, b[1:]); got.status != 200 || len(w.has("big")) != cloud.MaxObject {
 		t.Errorf("control: %d", got.status)
 	}
@@ -444,25 +472,44 @@ func TestKeyFiles(t *testing.T) {
 	}
 }
 
-// TestRootKey: many openers of a new folder get one key, and a spoilt one is
-// refused.
+// TestRootKey: many openers of a new folder get one key, so that the server
+// reads what each of them added; a spoilt one is refused.
 func TestRootKey(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	errs := make(chan error)
-	for range 8 {
-		go func() { _, err := cloud.OpenKeys(dir); errs <- err }()
+	w := newWorld(t)
+	dir, bucket := t.TempDir(), "src-bucket"
+	const openers = 32
+	id := func(i int) string { return fmt.Sprintf("AKIAAAAAAAAAAAAAAA%02d", i) }
+	errs, start := make(chan error), make(chan struct{})
+	for i := range openers {
+		go func() {
+			<-start
+			keys, err := cloud.OpenKeys(dir)
+			if err == nil {
+				err = keys.Add(id(i), w.a.tenant, bucket, "secret")
+			}
+			errs <- err
+		}()
 	}
-	for range 8 {
+	close(start)
+	for range openers {
 		if err := <-errs; err != nil {
 			t.Error(err)
 		}
 	}
-	if b := must[[]byte](t)(os.ReadFile(filepath.Join(dir, "root.key"))); len(b) != 32 {
-		t.Errorf("%d bytes", len(b))
+	store := must[*cloud.Server](t)(cloud.Open(dir, w.verifier, w.rec))
+	srv := httptest.NewServer(store)
+	there := &world{t: t, url: srv.URL}
+	for i := range openers {
+		if got := there.send(who{id: id(i), secret: "secret"}, "GET", "/"+bucket+"?list-type=2", nil, nil); got.status != 200 {
+			t.Errorf("the key of opener %d: %d %s", i, got.status, got.code)
+		}
 	}
-	left := must[[]string](t)(filepath.Glob(filepath.Join(dir, "*.tmp")))
-	if len(left) != 0 {
+	srv.Close()
+	if err := store.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := must[[]string](t)(filepath.Glob(filepath.Join(dir, "*.tmp"))); len(left) != 0 {
 		t.Errorf("left over: %v", left)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "root.key"), []byte("short"), 0o600); err != nil {
