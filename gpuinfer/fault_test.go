@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -108,11 +109,55 @@ func TestLoadHangs(t *testing.T) {
 	waiting := make(chan error)
 	go func() { _, err := p.Acquire(context.Background(), o.session()); waiting <- err }()
 	time.Sleep(20 * time.Millisecond)
-	must(t, p.Close())
+	closed := make(chan error, 1)
+	go func() { closed <- p.Close() }()
+	must(t, soon(t, closed))
 	w.noneLeft("closed while loading")
 	refused(t, "waiting while the pool closes", <-waiting, gpuinfer.ErrStaleLease)
 	if len(w.started()) != 1 {
 		t.Errorf("%d processes", len(w.started()))
+	}
+}
+
+// soon is what comes before the limits that the pool has by itself.
+func soon[T any](t *testing.T, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(30 * time.Second):
+		t.Fatal("it waits for a limit")
+	}
+	return v
+}
+
+// A pool that is closed at whatever moment of a start leaves no process.
+func TestCloseAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o := w.owner("a", nil)
+	for i := range 40 {
+		p := w.pool(1, nil)
+		got := make(chan error)
+		go func() {
+			l, err := p.Acquire(context.Background(), o.session())
+			if err == nil {
+				_, err = say(context.Background(), l, "secret")
+			}
+			got <- err
+		}()
+		// Until the process is there, and then some of the time that it needs.
+		for before := len(w.started()); i%4 > 0 && len(w.started()) == before; {
+			time.Sleep(100 * time.Microsecond)
+		}
+		time.Sleep(time.Duration(i) * 300 * time.Microsecond)
+		must(t, p.Close())
+		w.noneLeft("closed")
+		if err := <-got; err != nil && !errors.Is(err, gpuinfer.ErrStaleLease) && !errors.Is(err, gpuinfer.ErrSlot) {
+			t.Error(err)
+		}
+		if len(p.Slots()) != 0 {
+			t.Error("a closed pool has a slot")
+		}
 	}
 }
 
@@ -122,7 +167,7 @@ func TestStartIsNotLost(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.owner("a", nil), w.owner("b", nil)
 	gate := make(chan struct{})
-	p := w.pool(1, func(c *gpuinfer.Config) {
+	p := w.pool(2, func(c *gpuinfer.Config) {
 		c.Source = source(func(ctx context.Context, s *fas.Session) (*os.File, error) { <-gate; return w.Snapshot(ctx, s) })
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -131,14 +176,29 @@ func TestStartIsNotLost(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	cancel()
 	refused(t, "left", <-left, context.Canceled)
+	next := make(chan *gpuinfer.Lease)
+	go func() {
+		l, err := p.Acquire(context.Background(), a.session())
+		if err != nil {
+			t.Error(err)
+		}
+		next <- l
+	}()
+	time.Sleep(50 * time.Millisecond)
 	close(gate)
-	l := w.lease(p, a)
-	if l.Slot().Generation != 1 {
-		t.Error("the start was lost")
+	l := <-next
+	if l == nil {
+		t.FailNow()
+	}
+	if l.Slot().Generation != 1 || len(w.started()) != 1 {
+		t.Error("the start was lost, or there was a second one beside it")
 	}
 	a.serves(l)
 	l.Release()
-	b.serves(w.lease(p, b))
+	w.lease(p, b)
+	if c := w.lease(p, w.owner("c", nil)); c.Slot().Generation != 3 || alive(l.Slot().PID) {
+		t.Error("the call that left has kept its slot")
+	}
 }
 
 // Whatever goes wrong in a completion ends the process; the next lease has
@@ -213,13 +273,14 @@ func TestSecondAnswer(t *testing.T) {
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	p, a, b := w.pool(1, nil), w.owner("a", nil), w.owner("b", nil)
+	p := w.pool(1, func(c *gpuinfer.Config) { c.Wait = time.Hour })
+	a, b := w.owner("a", nil), w.owner("b", nil)
 	l := w.lease(p, a)
 	hung := make(chan error)
 	go func() { _, err := say(context.Background(), l, "hang"); hung <- err }()
 	time.Sleep(50 * time.Millisecond)
 	must(t, syscall.Kill(l.Slot().PID, syscall.SIGKILL))
-	refused(t, "killed in a completion", <-hung, gpuinfer.ErrSlot)
+	refused(t, "killed in a completion", soon(t, hung), gpuinfer.ErrSlot)
 	_, err := say(context.Background(), l, "secret")
 	refused(t, "the lease after it", err, gpuinfer.ErrStaleLease)
 	l = w.lease(p, a)
@@ -236,7 +297,7 @@ func TestKilled(t *testing.T) {
 	}()
 	time.Sleep(50 * time.Millisecond)
 	must(t, syscall.Kill(l.Slot().PID, syscall.SIGKILL))
-	if lb := <-waiting; lb != nil {
+	if lb := soon(t, waiting); lb != nil {
 		b.serves(lb)
 		lb.Release()
 	}
@@ -280,11 +341,15 @@ func TestServeSlotRefuses(t *testing.T) {
 	r, wr, err := os.Pipe()
 	must(t, err)
 	defer wr.Close()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	must(t, err)
+	// The other end is closed: what is served ends at once.
+	conn := os.NewFile(uintptr(fds[0]), "slot")
+	must(t, syscall.Close(fds[1]))
 	refused(t, "no connection", gpuinfer.ServeSlot(ctx, nil, engine{}, confine), gpuinfer.ErrConfig)
-	refused(t, "no engine", gpuinfer.ServeSlot(ctx, r, nil, confine), gpuinfer.ErrConfig)
-	refused(t, "no confinement", gpuinfer.ServeSlot(ctx, r, engine{}, gpuinfer.SlotOptions{}), gpuinfer.ErrConfig)
+	refused(t, "no engine", gpuinfer.ServeSlot(ctx, conn, nil, confine), gpuinfer.ErrConfig)
+	refused(t, "no confinement", gpuinfer.ServeSlot(ctx, conn, engine{}, gpuinfer.SlotOptions{}), gpuinfer.ErrConfig)
 	refused(t, "not a socket", gpuinfer.ServeSlot(ctx, r, engine{}, confine), gpuinfer.ErrConfig)
-	if err := r.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
-		t.Error(err)
-	}
+	must(t, r.Close())
+	refused(t, "all there, and nobody", gpuinfer.ServeSlot(ctx, conn, engine{}, confine), io.EOF)
 }

@@ -27,7 +27,7 @@ func TestFrames(t *testing.T) {
 		"two values":  {0, 0, 0, 4, '{', '}', '{', '}'},
 		"wrong type":  append([]byte{0, 0, 0, 9}, `{"n":"1"}`...),
 		"wrong shape": {0, 0, 0, 2, '[', ']'},
-		"one more":    append(binary.BigEndian.AppendUint32(nil, maxFrame+1), make([]byte, maxFrame+1)...),
+		"one more":    append(binary.BigEndian.AppendUint32(nil, maxFrame+1), "{}"+strings.Repeat(" ", maxFrame-1)...),
 	} {
 		var got promptMessage
 		if err := readFrame(bytes.NewReader(bad), &got); err == nil {
@@ -36,6 +36,10 @@ func TestFrames(t *testing.T) {
 	}
 	if _, err := frame(promptMessage{Prefix: strings.Repeat("x", maxFrame)}); err == nil {
 		t.Error("a message above the limit is sent")
+	}
+	full := append(binary.BigEndian.AppendUint32(nil, maxFrame), "{}"+strings.Repeat(" ", maxFrame-2)...)
+	if err := readFrame(bytes.NewReader(full), new(promptMessage)); err != nil {
+		t.Errorf("a message at the limit: %v", err)
 	}
 	var got promptMessage
 	r := bytes.NewReader(append(b, b...))
