@@ -142,7 +142,8 @@ func (b *bucket) list(ctx context.Context, prefix string, f func(key string, siz
 		if !l.IsTruncated {
 			return nil
 		}
-		if token = l.NextContinuationToken; token == "" || len(l.Contents) == 0 {
+		token = l.NextContinuationToken
+		if len(l.Contents) == 0 {
 			return fmt.Errorf("%w: its list does not go on", ErrBucket)
 		}
 	}

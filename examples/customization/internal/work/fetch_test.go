@@ -156,6 +156,11 @@ func TestHostileBuckets(t *testing.T) {
 			}
 		})
 	}
+	t.Cleanup(func() {
+		if pages := asked.Load(); pages > MaxListed/1000+1 {
+			t.Errorf("%d pages were asked for", pages)
+		}
+	})
 	t.Run("control", func(t *testing.T) {
 		t.Parallel()
 		if out, _, err := w.fetch(t.Context(), lying(one, "x")); err != nil || out.Files != 1 {

@@ -149,6 +149,13 @@ func TestIndexRefuses(t *testing.T) {
 	if _, _, err := other.index(staging, copied); !errors.Is(err, ErrStaging) {
 		t.Errorf("another version's staging: %v", err)
 	}
+	for _, d := range []string{"", "x", digest(nil), strings.ToUpper(copied.Digest)} {
+		lie := copied
+		lie.Digest = d
+		if _, _, err := w.index(staging, lie); !errors.Is(err, ErrStaging) {
+			t.Errorf("the digest %q: %v", d, err)
+		}
+	}
 	for _, n := range []int{-1, 0, 1 << 40} {
 		lie := copied
 		lie.Files = n
