@@ -143,6 +143,10 @@ func TestErrorsCrossTheSocket(t *testing.T) {
 		if s, err := redeem(t, b); !errors.Is(err, ErrInternal) || s != nil {
 			t.Errorf("%q became %v", name, err)
 		}
+		err = against(t, b, func(c *Client) error { return c.Finish(context.Background(), Ticket{}, 1) })
+		if !errors.Is(err, ErrInternal) {
+			t.Errorf("%q, where nothing else is answered, became %v", name, err)
+		}
 	}
 	if got := errorName(errors.New("the disk of tenant X is full")); got != "internal" {
 		t.Errorf("an unknown error is called %q", got)

@@ -247,6 +247,16 @@ func TestWorkerConnection(t *testing.T) {
 			t.Errorf("%q: %v, %v", op, out, err)
 		}
 	}
+	for _, op := range []string{"attach", "more"} {
+		mine, theirs := sockets(t)
+		f, err := theirs.File()
+		w.ok(err)
+		send(t, c, `{"op":"`+op+`"}`, int(f.Fd()))
+		if out, err := receive(c); err != nil || out["error"] != "role" {
+			t.Errorf("%s with a socket: %v, %v", op, out, err)
+		}
+		_, _, _ = mine.Close(), theirs.Close(), f.Close()
+	}
 	open := func(ticket fas.Ticket) any {
 		out, err := frame(c, []byte(`{"op":"redeem","verb":"stage","ticket":"`+text(ticket.Sealed)+`"}`))
 		w.ok(err)
@@ -296,6 +306,7 @@ func TestMalformedCallsAreRecorded(t *testing.T) {
 		{`{"op":"attach"}`, "role", "no-socket"},
 		{`{"op":"catalog.list"}`, "closed", "malformed-session"},
 		{`{"op":"catalog.list","session":"` + tenant.NewSessionID().String() + `"}`, "closed", "no-session"},
+		{`{"op":"catalog.create","create":{},"session":"` + tenant.NewSessionID().String() + `"}`, "closed", "no-session"},
 		{`{"op":"catalog.everything","session":"` + tenant.NewSessionID().String() + `"}`, "operation", "unknown-call"},
 		{`{"op":"mint"}`, "operation", "unknown-call"},
 		{`{}`, "operation", "unknown-call"},
