@@ -281,11 +281,5 @@ func foreign(r api.GenerateCompletionsResponse, s *side) (n int) {
 	return n
 }
 
-func (s *side) owns(doc string) bool {
-	for _, sub := range s.sub {
-		if sub == "." || strings.HasPrefix(doc, sub+"/") {
-			return true
-		}
-	}
-	return false
-}
+// owns reports whether a document is one that the tenant uploaded.
+func (s *side) owns(doc string) bool { return s.own[doc] }

@@ -22,7 +22,9 @@ const usage = `Usage: customization COMMAND [flags]
   user      user add TENANT NAME [--admin] --data DIR
   key       key disable|enable TENANT, key revoke TENANT CUSTOMIZATION: --data DIR
   policy    policy set TENANT FILE..., policy clear TENANT: --data DIR
-  load      load generator: --clients N --seconds S
+  customize upload a folder, create, wait, activate, share: --as ADMIN.json
+  complete  the rest of a line: FILE:LINE --as USER.json
+  load      load generator: --clients N --seconds S [--addr A --as USER.json]
   evaluate  completions with and without the customization, on kept-out files
 
 Every command has --help.
@@ -35,6 +37,7 @@ var (
 	commands = map[string]command{
 		"demo": runDemo, "serve": runServe, "tenant": runTenant, "user": runUser,
 		"key": runKey, "policy": runPolicy,
+		"customize": runCustomize, "complete": runComplete,
 		"load": runLoad, "evaluate": runEvaluate,
 	}
 	roles = map[string]func(args []string) error{

@@ -24,7 +24,8 @@ type side struct {
 	root             string
 	sub              []string
 	admin, dev, peer *client.Client
-	kept             []client.File // kept out of the ingestion
+	kept             []client.File   // kept out of the ingestion
+	own              map[string]bool // the documents that were not
 	files            int
 	bytes            int64
 	arn              string
@@ -86,6 +87,7 @@ func (s *side) settle(ctx context.Context, st *stack.Stack) error {
 	if err != nil {
 		return err
 	}
+	s.own = map[string]bool{}
 	var up []client.File
 	for i, f := range files {
 		if i%keepOut == keepOut-1 {
@@ -93,6 +95,7 @@ func (s *side) settle(ctx context.Context, st *stack.Stack) error {
 			continue
 		}
 		up = append(up, f)
+		s.own[f.Key] = true
 		s.bytes += f.Size
 	}
 	s.files = len(up)
@@ -109,7 +112,7 @@ func (s *side) reference(bucket, prefix string) *api.DataReference {
 // customize creates, waits, activates and shares the tenant's customization.
 func (s *side) customize(ctx context.Context, name string, progress func(*api.GetCustomizationResponse)) error {
 	var made api.CreateCustomizationResponse
-	in := map[string]any{"customizationName": name, "dataReference": s.reference(s.admin.User.Bucket, prefix)}
+	in := map[string]any{"customizationName": name, "clientToken": unique(), "dataReference": s.reference(s.admin.User.Bucket, prefix)}
 	if _, err := s.admin.Call(ctx, "CreateCustomization", in, &made); err != nil {
 		return fmt.Errorf("create: %w", err)
 	}
@@ -123,6 +126,9 @@ func (s *side) customize(ctx context.Context, name string, progress func(*api.Ge
 	}
 	if err := s.activate(ctx); err != nil {
 		return err
+	}
+	if s.dev == nil {
+		return nil
 	}
 	_, err = s.admin.Call(ctx, "AssociateCustomizationPermission",
 		map[string]any{"identifier": s.arn, "permission": map[string]string{"user": s.dev.User.User.String()}}, nil)
