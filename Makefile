@@ -1,4 +1,4 @@
-.PHONY: test race ci demo bench fuzz
+.PHONY: test race ci demo bench
 test: ; go test work
 race: ; go test -race work
 ci: ; .ci/run
