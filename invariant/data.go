@@ -17,6 +17,12 @@ var kmsctxRoom = []Invariant{
 	{ID: "KMS-05", Statement: "A derived key is for one context and one purpose.",
 		Why:   "A key of one of your files is not a key of another.",
 		Tests: []Test{{Package: "kmsctx", Func: "TestSegmentKey"}}},
+	{ID: "KMS-06", Statement: "A grant opens what its constraint names, under its own key, until it is retired or the key is disabled.",
+		Why:   "The service cannot use your key for anything but your customization.",
+		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestKeyStates"}, {Package: "kmsctx/localkms", Func: "TestConstraint"}, {Package: "kmsctx/localkms", Func: "TestConstraintIsTheGrantsOwn"}, {Package: "kmsctx/localkms", Func: "TestRetired"}, {Package: "kmsctx/localkms", Func: "TestOtherGrant"}, {Package: "kmsctx/localkms", Func: "TestContextIsExact"}, {Package: "kmsctx/localkms", Func: "TestEveryBitAndEveryCut"}, {Package: "kmsctx/localkms", Func: "TestOtherStore"}}},
+	{ID: "KMS-07", Statement: "A key store that was damaged or cut is refused, and no change is lost and no grant revived by a crash or a second process.",
+		Why:   "What you took back stays taken back.",
+		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestStoreEveryByteAndEveryCut"}, {Package: "kmsctx/localkms", Func: "TestUnfinishedWrite"}, {Package: "kmsctx/localkms", Func: "TestFailedWriteChangesNothing"}, {Package: "kmsctx/localkms", Func: "TestTwoProcesses"}, {Package: "kmsctx/localkms", Func: "TestDisabledElsewhere"}, {Package: "kmsctx/localkms", Func: "TestKilled"}, {Package: "kmsctx/localkms", Func: "FuzzParse"}}},
 }
 
 var retrievalRoom = []Invariant{
