@@ -54,6 +54,7 @@ func TestReadyAfterClose(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Fatal(err)
 		}
+		_ = cmd.Process.Kill() // whatever went wrong
 		<-proc.ended
 	}
 }
