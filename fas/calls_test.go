@@ -24,7 +24,9 @@ func TestRestart(t *testing.T) {
 	w.refused("a change", err, fas.ErrDenied)
 	_, err = w.c.Exchange(ctx, w.evidence("CreateCustomization", before), request())
 	w.refused("an exchange", err, fas.ErrDenied)
-	if got := w.rec.reasons(); !slices.Equal(got, []string{"before-start", "before-start"}) {
+	_, err = w.c.Exchange(ctx, w.evidence("ListCustomizations", before), request())
+	w.refused("an exchange for a read", err, fas.ErrDenied)
+	if got := w.rec.reasons(); !slices.Equal(got, []string{"before-start", "before-start", "before-start"}) {
 		t.Errorf("recorded: %v", got)
 	}
 	_, err = w.c.AssumeOwn(ctx, w.evidence("ListCustomizations", before), request())
