@@ -71,6 +71,14 @@ func TestExchangeRefuses(t *testing.T) {
 		if w.refused(name, err, c.want); s != nil {
 			t.Errorf("%s: a session beside the refusal", name)
 		}
+		// The body's bound would refuse these verbs too; each layer is asked.
+		if want, ok := map[string]string{"a verb more": "scope-exceeds-profile", "every verb": "scope-exceeds-profile", "another prefix": "scope-exceeds-signed-body"}[name]; ok {
+			w.rec.mu.Lock()
+			if got := w.rec.events[len(w.rec.events)-1].Reason; got != want {
+				t.Errorf("%s: recorded as %s, not %s", name, got, want)
+			}
+			w.rec.mu.Unlock()
+		}
 	}
 	s, err := exchange(good)
 	w.ok(err)
