@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"path"
 	"strings"
+	"unicode/utf8"
 )
 
 // Document is a source file.
@@ -15,7 +16,9 @@ type Document struct {
 	Text []byte `json:"text"`
 }
 
-// Chunk is a piece of a document that is found as a whole. Lines count from 1.
+// Chunk is a piece of a document that is found as a whole. Lines count from 1;
+// EndLine is the line of its last byte. Text is a part of the document, byte for
+// byte.
 type Chunk struct {
 	StartLine, EndLine int
 	Text               string
@@ -26,6 +29,7 @@ type Chunk struct {
 const (
 	MaxDocument = 10 << 20
 	chunkLines  = 60
+	chunkBytes  = 16 << 10
 )
 
 // Why a document is left out. The empty reason takes it in.
@@ -51,8 +55,11 @@ func Exclude(d Document) string {
 	return ""
 }
 
-// Split cuts a document into chunks: declarations for Go, runs of lines at
-// blank lines for everything else and for Go that does not parse.
+// Split cuts a document into chunks of at most 60 lines and 16 KiB, in order
+// and without overlap: declarations with their comments for Go, runs of lines
+// at blank lines for everything else and for Go that does not parse. A longer
+// line is cut between words. What has only white space is left out, and of Go
+// the package clause, imports, and comments that belong to no declaration.
 func Split(d Document) []Chunk {
 	if path.Ext(d.Path) == ".go" {
 		if cs := splitGo(d); cs != nil {
@@ -78,7 +85,8 @@ func splitGo(d Document) []Chunk {
 		if doc := docOf(decl); doc != nil {
 			from = doc.Pos()
 		}
-		start, end := fset.Position(from), fset.Position(decl.End())
+		// Where the text is, whatever a line directive in it says.
+		start, end := fset.PositionFor(from, false), fset.PositionFor(decl.End(), false)
 		names := defined(decl)
 		for i, c := range splitLines(text[start.Offset:end.Offset], start.Line) {
 			if i == 0 {
@@ -123,29 +131,67 @@ func defined(d ast.Decl) (names []string) {
 // a blank line, and finds what they define by the usual keywords.
 func splitLines(text string, first int) (out []Chunk) {
 	lines := strings.SplitAfter(text, "\n")
+	if lines[len(lines)-1] == "" {
+		lines = lines[:len(lines)-1]
+	}
 	for start := 0; start < len(lines); {
-		end := min(start+chunkLines, len(lines))
+		end, size := start, 0
+		for end < len(lines) && end < start+chunkLines && (end == start || size+len(lines[end]) <= chunkBytes) {
+			size += len(lines[end])
+			end++
+		}
 		if end < len(lines) {
-			for k := end; k > start+chunkLines/2; k-- {
+			for k := end; k > start+(end-start)/2; k-- {
 				if strings.TrimSpace(lines[k-1]) == "" {
 					end = k
 					break
 				}
 			}
 		}
-		body := strings.Join(lines[start:end], "")
-		if strings.TrimSpace(body) != "" {
-			c := Chunk{StartLine: first + start, EndLine: first + end - 1, Text: body}
-			for _, l := range lines[start:end] {
-				if n := definition(l); n != "" {
-					c.Defines = append(c.Defines, n)
-				}
-			}
-			out = append(out, c)
-		}
+		out = appendChunks(out, lines[start:end], first+start)
 		start = end
 	}
 	return out
+}
+
+// appendChunks makes a chunk of lines, or several of one that is too long.
+func appendChunks(out []Chunk, lines []string, first int) []Chunk {
+	body, last := strings.Join(lines, ""), first+len(lines)-1
+	var names []string
+	for _, l := range lines {
+		if n := definition(l); n != "" {
+			names = append(names, n)
+		}
+	}
+	for body != "" {
+		n := wordEnd(body, chunkBytes)
+		if strings.TrimSpace(body[:n]) != "" {
+			out = append(out, Chunk{StartLine: first, EndLine: last, Text: body[:n], Defines: names})
+			names = nil
+		}
+		body = body[n:]
+	}
+	return out
+}
+
+// wordEnd is where to cut a text to at most n bytes: after the last word that
+// ends before, or inside a word that does not end.
+func wordEnd(text string, n int) int {
+	if len(text) <= n {
+		return len(text)
+	}
+	for i := n; i > n/2; i-- {
+		r, _ := utf8.DecodeLastRuneInString(text[:i])
+		if next, _ := utf8.DecodeRuneInString(text[i:]); utf8.RuneStart(text[i]) && !(isWord(r) && isWord(next)) {
+			return i
+		}
+	}
+	for i := n; i > n-utf8.UTFMax; i-- {
+		if utf8.RuneStart(text[i]) {
+			return i
+		}
+	}
+	return n
 }
 
 var definers = map[string]bool{"func": true, "def": true, "class": true, "function": true, "type": true, "struct": true,
@@ -153,14 +199,15 @@ var definers = map[string]bool{"func": true, "def": true, "class": true, "functi
 
 // definition finds the name after a defining keyword near the start of a line.
 func definition(line string) string {
-	words := strings.FieldsFunc(line, func(r rune) bool { return !isIdent(byte(min(r, 127))) })
-	for i, w := range words {
-		if i > 3 {
+	defines, n := false, 0
+	for w := range strings.FieldsFuncSeq(line, func(r rune) bool { return !isWord(r) }) {
+		if defines {
+			return w
+		}
+		if defines = definers[w]; n > 3 {
 			break
 		}
-		if definers[w] && i+1 < len(words) {
-			return words[i+1]
-		}
+		n++
 	}
 	return ""
 }
