@@ -132,6 +132,37 @@ func TestTampering(t *testing.T) {
 	}
 }
 
+// Read looks at the chain alone, without the signed tree: a record that was
+// edited in place is noticed at the next one.
+func TestReadFollowsTheChain(t *testing.T) {
+	read := func(dir string) (n int, err error) {
+		for _, e := range audit.Read(dir) {
+			if e != nil {
+				return n, e
+			}
+			n++
+		}
+		return n, nil
+	}
+	dir := write(t, 5)
+	if n, err := read(dir); n != 5 || err != nil {
+		t.Fatalf("an honest log: %d records, %v", n, err)
+	}
+	lines(t, dir, func(l []string) []string {
+		edited := strings.Replace(l[2], `"deny"`, `"allow"`, 1)
+		if edited == l[2] {
+			if edited = strings.Replace(l[2], `"allow"`, `"deny"`, 1); edited == l[2] {
+				t.Fatalf("no decision in %s", l[2])
+			}
+		}
+		l[2] = edited
+		return l
+	})
+	if n, err := read(dir); n != 3 || !errors.Is(err, audit.ErrTampered) {
+		t.Errorf("an edited record: %d records, %v", n, err)
+	}
+}
+
 func lines(t *testing.T, dir string, f func([]string) []string) {
 	t.Helper()
 	path := filepath.Join(dir, "records.jsonl")

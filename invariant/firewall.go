@@ -32,7 +32,7 @@ var fasRoom = []Invariant{
 		Gallery: []string{"fe-foreign", "fe-wrong-evidence", "other-tenants-key"}},
 	{ID: "FAS-08", Statement: "A scope-down is never empty and never wider than the profile or the signed body.",
 		Why:   "The service reads the prefix that you named, and nothing beside it.",
-		Tests: []Test{{Package: "fas/policy", Func: "TestSubset"}, {Package: "fas/policy", Func: "TestIncludedAgainstBruteForce"}},
+		Tests: []Test{{Package: firewall, Func: "TestExchangeRefuses"}, {Package: "fas/policy", Func: "TestSubset"}, {Package: "fas/policy", Func: "TestIncludedAgainstBruteForce"}},
 		Gallery: []string{"fe-empty-scope", "fe-wider-than-profile", "fe-everything", "fe-other-bucket",
 			"fe-other-prefix"}},
 	{ID: "FAS-09", Statement: "A policy is parsed strictly, every layer must allow, a denial wins, and a name that somebody chose matches only itself.",

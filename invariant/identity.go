@@ -34,7 +34,7 @@ var tenantRoom = []Invariant{
 var auditRoom = []Invariant{
 	{ID: "AUD-01", Statement: "A record that was changed, removed, moved or put in from another log is found.",
 		Why:     "Who opened your code stays on record, whoever would like it otherwise.",
-		Tests:   []Test{{Package: "audit", Func: "TestEveryByteCounts"}, {Package: "audit", Func: "TestTampering"}, {Package: "audit", Func: "FuzzVerify"}, {Package: "cmd/cloister", Func: "TestAuditVerify"}},
+		Tests:   []Test{{Package: "audit", Func: "TestReadFollowsTheChain"}, {Package: "audit", Func: "TestEveryByteCounts"}, {Package: "audit", Func: "TestTampering"}, {Package: "audit", Func: "FuzzVerify"}, {Package: "cmd/cloister", Func: "TestAuditVerify"}},
 		Gallery: []string{"audit-edited", "audit-removed"}},
 	{ID: "AUD-02", Statement: "A log that was cut off before its checkpoint is neither verified nor written on.",
 		Why:     "The last hour cannot be made never to have happened.",
