@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 )
@@ -147,8 +148,11 @@ func ParseEvidence(b []byte) (Evidence, error) {
 	var w wire
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&w); err != nil || d.More() {
+	if err := d.Decode(&w); err != nil {
 		return Evidence{}, fmt.Errorf("%w: not evidence", ErrMalformed)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return Evidence{}, fmt.Errorf("%w: data after the evidence", ErrMalformed)
 	}
 	e := Evidence{accessKeyID: w.Key, date: w.Date, region: w.Region, service: w.Service, canonical: w.Canonical}
 	if n, err := hex.Decode(e.signature[:], []byte(w.Signature)); err != nil || n != 32 || len(w.Signature) != 64 {

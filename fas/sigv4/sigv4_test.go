@@ -89,6 +89,26 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// Evidence on its way to the firewall has an end.
+func TestNothingFollowsEvidence(t *testing.T) {
+	ev, err := over(t, nil, "/op", `{}`, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := ev.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, after := range []string{"}", "]", "{}", "x", ",", "\x00", string(b)} {
+		if _, err := sigv4.ParseEvidence([]byte(string(b) + after)); !errors.Is(err, sigv4.ErrMalformed) {
+			t.Errorf("followed by %.8q: %v", after, err)
+		}
+	}
+	if _, err := sigv4.ParseEvidence(append(b, '\n')); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	set := func(k, v string) func(*http.Request) { return func(r *http.Request) { r.Header.Set(k, v) } }
 	auth := func(from, to string) func(*http.Request) {
