@@ -7,9 +7,9 @@ import (
 	"go/scanner"
 	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -160,9 +160,13 @@ func TestSplitKeepsEverything(t *testing.T) {
 // What people wrote.
 func TestSplitRealCode(t *testing.T) {
 	t.Parallel()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Skipf("the standard library's source is not here: %v", err)
+	}
 	var files []string
 	for _, dir := range []string{"net/http", "go/parser", "encoding/json", "runtime"} {
-		got, err := filepath.Glob(filepath.Join(runtime.GOROOT(), "src", dir, "*.*"))
+		got, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(root)), "src", dir, "*.*"))
 		if err != nil {
 			t.Fatal(err)
 		}
