@@ -19,7 +19,8 @@
 //
 // # What it does not protect against
 //
-// Retrieved text is untrusted: it may try to instruct a model. Whoever can
+// Retrieved text is untrusted: it may try to instruct a model. A hit says where
+// it came from, not that whoever held it left its text alone. Whoever can
 // query a customization can read it, piece by piece. Sizes of files and times
 // of queries are visible to the operator.
 package retrieval
