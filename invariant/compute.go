@@ -7,7 +7,7 @@ var gpuinferRoom = []Invariant{
 		Gallery: []string{"slot-stale-lease"}},
 	{ID: "INF-02", Statement: "A chunk of another customization does not reach a slot.",
 		Why:     "Your code is never in somebody else's prompt.",
-		Tests:   []Test{{"examples/quickstart", "TestPrograms", "gpuinfer"}},
+		Tests:   []Test{{"gpuinfer", "TestLeaseRefuses", "a foreign chunk"}, {"examples/quickstart", "TestPrograms", "gpuinfer"}},
 		Gallery: []string{"slot-foreign-chunk"}},
 	{ID: "INF-03", Statement: "Every token comes from the prompt or from named positions of the own corpus; without either there is none.",
 		Why: "You can check, token by token, that nothing came from elsewhere.",
@@ -25,13 +25,16 @@ var gpuinferRoom = []Invariant{
 		Gallery: []string{"slot-two-tenants", "slot-foreign-snapshot"}},
 	{ID: "INF-07", Statement: "An answer reaches the prompt that it belongs to, or nobody.",
 		Why:   "Another tenant's late answer is never the beginning of yours.",
-		Tests: []Test{{Package: "gpuinfer", Func: "TestSecondAnswer"}, {Package: "gpuinfer", Func: "TestAnswerFails"}, {Package: "gpuinfer", Func: "FuzzReadFrame"}}},
+		Tests: []Test{{Package: "gpuinfer", Func: "TestManyAtOnce"}, {Package: "gpuinfer", Func: "TestSecondAnswer"}, {Package: "gpuinfer", Func: "TestAnswerFails"}, {Package: "gpuinfer", Func: "FuzzReadFrame"}}},
 	{ID: "INF-08", Statement: "A slot that is not confined or not pinned as promised is asked nothing.",
 		Why:   "An engine that could look around does not get your model.",
 		Tests: []Test{{Package: service + "/internal/front", Func: "TestSlotMustHaveItsTier"}, {Package: "gpuinfer", Func: "TestAttestRefuses"}, {Package: "gpuinfer", Func: "TestServeSlotRefuses"}, {Package: "gpuinfer", Func: "TestPinRefuses"}}},
 	{ID: "INF-09", Statement: "No slot's process outlives its pool, its failure or its pool's death.",
 		Why:   "No process with your model in it is left over.",
 		Tests: []Test{{Package: "gpuinfer", Func: "TestOrphan"}, {Package: "gpuinfer", Func: "TestCloseAtAnyMoment"}, {Package: "gpuinfer", Func: "TestCloseLeavesNoProcess"}, {Package: "gpuinfer", Func: "TestKilled"}}},
+	{ID: "INF-10", Statement: "A tenant whose slot hangs, or whose caller leaves, holds up no other.",
+		Why:   "Nobody else's engine decides when you are served.",
+		Tests: []Test{{Package: "gpuinfer", Func: "TestNobodyWaitsForAnother"}, {Package: "gpuinfer", Func: "TestStartIsNotLost"}, {Package: "gpuinfer", Func: "TestLoadHangs"}}},
 }
 
 var sandboxRoom = []Invariant{
