@@ -113,6 +113,16 @@ func TestTampering(t *testing.T) {
 		"records swapped": {func(t *testing.T, d string) {
 			lines(t, d, func(l []string) []string { l[1], l[2] = l[2], l[1]; return l })
 		}, audit.ErrTampered},
+		"a digest that is too long": {func(t *testing.T, d string) {
+			lines(t, d, func(l []string) []string {
+				long := strings.Replace(l[1], "{", `{"evidence":"`+strings.Repeat("0", 66)+`",`, 1)
+				if strings.Count(l[1], `"evidence"`) > 0 {
+					t.Fatal("the record has a digest already")
+				}
+				l[1] = long
+				return l
+			})
+		}, audit.ErrTampered},
 		"another log's records":    {func(t *testing.T, d string) { copyFile(t, d, other, "records.jsonl") }, audit.ErrTampered},
 		"another log's checkpoint": {func(t *testing.T, d string) { copyFile(t, d, other, "checkpoint") }, audit.ErrTampered},
 		"another public key":       {func(t *testing.T, d string) { copyFile(t, d, other, "verifier.key") }, audit.ErrTampered},

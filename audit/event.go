@@ -172,9 +172,11 @@ func decodeRecord(line []byte) (record, Event, error) {
 		d *[32]byte
 	}{{r.Evidence, &e.Evidence}, {r.Scope, &e.Scope}} {
 		if f.s != "" {
-			if n, err := hex.Decode(f.d[:], []byte(f.s)); err != nil || n != 32 {
+			b, err := hex.DecodeString(f.s)
+			if err != nil || len(b) != 32 {
 				return r, Event{}, fmt.Errorf("%w: a record's digest", ErrTampered)
 			}
+			*f.d = [32]byte(b)
 		}
 	}
 	return r, e, nil

@@ -155,7 +155,7 @@ func ParseEvidence(b []byte) (Evidence, error) {
 		return Evidence{}, fmt.Errorf("%w: data after the evidence", ErrMalformed)
 	}
 	e := Evidence{accessKeyID: w.Key, date: w.Date, region: w.Region, service: w.Service, canonical: w.Canonical}
-	if n, err := hex.Decode(e.signature[:], []byte(w.Signature)); err != nil || n != 32 || len(w.Signature) != 64 {
+	if !digest(&e.signature, w.Signature) {
 		return Evidence{}, fmt.Errorf("%w: signature", ErrMalformed)
 	}
 	if err := e.complete(); err != nil {
@@ -165,6 +165,16 @@ func ParseEvidence(b []byte) (Evidence, error) {
 		return e.WithBody(w.Body)
 	}
 	return e, nil
+}
+
+// digest decodes exactly 64 hexadecimal digits. The length comes first: Decode
+// writes beyond what it is given.
+func digest(to *[32]byte, text string) bool {
+	if len(text) != 64 {
+		return false
+	}
+	_, err := hex.Decode(to[:], []byte(text))
+	return err == nil
 }
 
 // complete checks the claimed fields and parses the canonical request back.
@@ -204,7 +214,7 @@ func (e *Evidence) complete() error {
 	if date, ok := e.Header("x-amz-date"); !ok || date != e.date {
 		return fmt.Errorf("%w: x-amz-date", ErrNotSigned)
 	}
-	if k, err := hex.Decode(e.payload[:], []byte(lines[n-1])); err != nil || k != 32 || len(lines[n-1]) != 64 {
+	if !digest(&e.payload, lines[n-1]) {
 		return fmt.Errorf("%w: the payload is unsigned or streaming", ErrPayload)
 	}
 	if v, ok := e.Header("x-amz-content-sha256"); ok && v != lines[n-1] {

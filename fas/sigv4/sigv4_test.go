@@ -2,6 +2,7 @@ package sigv4_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -106,6 +107,33 @@ func TestNothingFollowsEvidence(t *testing.T) {
 	}
 	if _, err := sigv4.ParseEvidence(append(b, '\n')); err != nil {
 		t.Error(err)
+	}
+	// Nor does a digest have more digits than it has.
+	var fields map[string]any
+	if err := json.Unmarshal(b, &fields); err != nil {
+		t.Fatal(err)
+	}
+	longer := 0
+	for name, v := range fields {
+		text, ok := v.(string)
+		if !ok || len(text) < 64 {
+			continue
+		}
+		longer++
+		for _, change := range []string{text + "00", text + "0", text[:len(text)-2], strings.Repeat("0", 200)} {
+			fields[name] = change
+			bad, err := json.Marshal(fields)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := sigv4.ParseEvidence(bad); err == nil {
+				t.Errorf("%s of %d characters was taken", name, len(change))
+			}
+		}
+		fields[name] = text
+	}
+	if longer < 2 {
+		t.Errorf("%d fields hold a digest", longer)
 	}
 }
 

@@ -143,11 +143,11 @@ func (f *Front) index(ctx context.Context, st *state) error {
 }
 
 func (f *Front) register(ctx context.Context, st *state) error {
-	var m [32]byte
-	if n, err := hex.Decode(m[:], []byte(st.Indexed.Manifest)); err != nil || n != len(m) {
+	m, err := hex.DecodeString(st.Indexed.Manifest)
+	if err != nil || len(m) != 32 {
 		return permanent("manifest-malformed")
 	}
-	return f.gate.Register(ctx, st.Ticket, m)
+	return f.gate.Register(ctx, st.Ticket, [32]byte(m))
 }
 
 func (f *Front) evaluate(ctx context.Context, st *state) error {

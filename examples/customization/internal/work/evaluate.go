@@ -40,10 +40,11 @@ func Evaluate(ctx context.Context, raw []byte, files []*os.File) ([]byte, error)
 	if err := json.Unmarshal(raw, &req); err != nil || len(files) != 2 {
 		return nil, errors.New("work: an evaluation needs its request and two descriptors")
 	}
-	var manifest [32]byte
-	if n, err := hex.Decode(manifest[:], []byte(req.Manifest)); err != nil || n != len(manifest) {
+	pinned, err := hex.DecodeString(req.Manifest)
+	if err != nil || len(pinned) != 32 {
 		return nil, errors.New("work: the manifest is not 32 bytes of hex")
 	}
+	manifest := [32]byte(pinned)
 	wall, err := dialFirewall(files[0])
 	if err != nil {
 		return nil, err
