@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/cloisterdev/cloister/retrieval"
@@ -57,8 +58,8 @@ func split(t testing.TB, d retrieval.Document) []retrieval.Chunk {
 		at = end
 	}
 	if path := d.Path; !strings.HasSuffix(path, ".go") || !onlyComments(t, d, covered) {
-		for k, ok := range covered {
-			if !ok && strings.TrimSpace(text[k:min(k+utf8.UTFMax, len(text))]) == text[k:min(k+utf8.UTFMax, len(text))] {
+		for k, r := range text {
+			if !covered[k] && !unicode.IsSpace(r) {
 				t.Fatalf("%q is lost, at byte %d", text[k:min(k+20, len(text))], k)
 			}
 		}
