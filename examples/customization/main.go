@@ -62,7 +62,9 @@ func main() {
 		fmt.Fprintf(os.Stderr, "customization: no command %q\n%s", os.Args[1], usage)
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A reader of our output that goes away ends the work like any other signal:
+	// what was started is stopped, and what was made is removed.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	defer stop()
 	if err := cmd(ctx, os.Args[2:], os.Stdout); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
