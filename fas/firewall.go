@@ -340,7 +340,7 @@ func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Ses
 		return nil, err
 	}
 	v.watch.lap("audit")
-	creds, err := f.c.Issuer.Issue(ctx, Grant{s.id, v.caller, bucket, prefix, prof.Allow, req.Scope, s.expires})
+	creds, err := f.c.Issuer.Issue(ctx, Grant{s.id, v.caller, bucket, prefix, prof.Allow, req.Scope, s.expires, row, ev.Digest()})
 	if err != nil {
 		return nil, f.deny(ctx, e, "issuer-failed", ErrDenied)
 	}

@@ -89,6 +89,8 @@ type Grant struct {
 	bucket, prefix string
 	profile, scope []byte
 	expires        time.Time
+	customization  tenant.CustomizationID
+	evidence       [32]byte
 }
 
 // Session names the session.
@@ -96,6 +98,12 @@ func (g Grant) Session() tenant.SessionID { return g.session }
 
 // Caller returns for whom the credentials act.
 func (g Grant) Caller() tenant.Caller { return g.caller }
+
+// Customization returns what the credentials are for.
+func (g Grant) Customization() tenant.CustomizationID { return g.customization }
+
+// Evidence returns the digest of the signed call, as the audit log has it.
+func (g Grant) Evidence() [32]byte { return g.evidence }
 
 // Layers returns the policies that must both allow.
 func (g Grant) Layers() (profile, scope []byte) { return g.profile, g.scope }
