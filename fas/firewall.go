@@ -360,7 +360,7 @@ func (f *Firewall) scope(p *approved, ev Evidence, raw []byte) (bucket, prefix, 
 	if err != nil {
 		return "", "", "scope-malformed"
 	}
-	if ok, _ := policy.Subset(p.doc, doc); !ok {
+	if policy.Subset(p.doc, doc).Answer != policy.Yes {
 		return "", "", "scope-exceeds-profile"
 	}
 	uri, ok := pointer(ev.Body(), p.Profile().Bind)
@@ -373,7 +373,7 @@ func (f *Firewall) scope(p *approved, ev Evidence, raw []byte) (bucket, prefix, 
 	if err != nil {
 		return "", "", "body-names-no-source"
 	}
-	if ok, _ := policy.Subset(bound, doc); !ok {
+	if policy.Subset(bound, doc).Answer != policy.Yes {
 		return "", "", "scope-exceeds-signed-body"
 	}
 	return bucket, prefix, ""

@@ -1,18 +1,89 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 )
 
 // Request is one access to decide.
 type Request struct {
-	Action   string // "s3:GetObject"
-	Resource string // an ARN
-	// Context holds condition keys and policy variables, in lower case.
+	// Action is "service:Name"; case does not count.
+	Action string
+	// Resource is an ARN, or "*" for an action without one. It is not empty.
+	Resource string
+	// Context holds condition keys with one value, and policy variables. Its
+	// keys are in lower case.
 	Context map[string]string
+	// Multi holds condition keys with several values, which only ForAllValues
+	// and ForAnyValue read. Its keys are in lower case and not in Context. An
+	// empty list is the same as no key.
+	Multi map[string][]string
+}
+
+// ErrRequest reports a request that no policy can decide: an action that is not
+// "service:Name", an empty resource, a context key that is not in lower case or
+// in both maps. [Document.Evaluate] answers [Deny] for it, since a deny whose
+// key is misspelt would otherwise not be found.
+var ErrRequest = errors.New("policy: not a request")
+
+// Err returns an error wrapping [ErrRequest], or nil.
+func (r Request) Err() error {
+	switch {
+	case !validAction(r.Action):
+		return fmt.Errorf("%w: the action is not service:Name", ErrRequest)
+	case r.Resource == "":
+		return fmt.Errorf("%w: the resource is empty", ErrRequest)
+	case !r.validKeys():
+		return fmt.Errorf("%w: a context key is not in lower case, or is in both maps", ErrRequest)
+	}
+	return nil
+}
+
+func (r *Request) valid() bool { return validAction(r.Action) && r.Resource != "" && r.validKeys() }
+
+func (r *Request) validKeys() bool {
+	for k := range r.Context {
+		if hasUpper(k) {
+			return false
+		}
+	}
+	for k := range r.Multi {
+		if _, both := r.Context[k]; both || hasUpper(k) {
+			return false
+		}
+	}
+	return true
+}
+
+func hasUpper(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return strings.ToLower(s) != s
+		}
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			return true
+		}
+	}
+	return false
+}
+
+func validAction(s string) bool {
+	colon := -1
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == ':' && colon < 0:
+			colon = i
+		case !actionByte(c) || c == '_' && colon < 0:
+			return false
+		}
+	}
+	return colon > 0 && colon < len(s)-1
+}
+
+func actionByte(c byte) bool {
+	c = lower(c)
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_'
 }
 
 // Decision is what one document says.
@@ -26,167 +97,104 @@ const (
 )
 
 // String returns the decision's name.
-func (d Decision) String() string { return [...]string{"no match", "allow", "deny"}[d] }
+func (d Decision) String() string {
+	switch d {
+	case NoMatch:
+		return "no match"
+	case Allow:
+		return "allow"
+	case Deny:
+		return "deny"
+	}
+	return "unknown decision"
+}
 
-// Evaluate decides by one document. A nil document never matches.
+// Evaluate decides by one document. A nil document never matches. What cannot
+// be decided (a variable without a value, a context value of the wrong form)
+// keeps an allow from applying and makes a deny apply.
 func (d *Document) Evaluate(r Request) Decision {
-	if d == nil {
-		return NoMatch
-	}
-	out := NoMatch
-	for i := range d.statements {
-		s := &d.statements[i]
-		if !s.applies(r) {
-			continue
-		}
-		if !s.allow {
-			return Deny
-		}
-		out = Allow
-	}
+	out, _ := d.Explain(r)
 	return out
 }
 
-// Allowed reports whether every layer allows. No layer, or a nil one, allows
-// nothing.
-func Allowed(r Request, layers ...*Document) bool {
-	for _, l := range layers {
-		if l.Evaluate(r) != Allow {
-			return false
-		}
+// Explain is Evaluate, and the index of the statement that decided: the first
+// deny that applies, else the first allow, else -1.
+func (d *Document) Explain(r Request) (Decision, int) {
+	if d == nil {
+		return NoMatch, -1
 	}
-	return len(layers) > 0
+	if !r.valid() {
+		return Deny, -1
+	}
+	return d.decide(&r)
 }
 
-func (s *statement) applies(r Request) bool {
-	if matchesAny(s.actions, strings.ToLower(r.Action)) == s.notActions {
+// Allowed reports whether every layer allows. No layer, or a nil one, allows
+// nothing. Layers are never merged: a variable or a denial of one does not
+// reach into another.
+func Allowed(r Request, layers ...*Document) bool {
+	if len(layers) == 0 || !r.valid() {
 		return false
 	}
-	in := false
-	for _, p := range s.resources {
-		syms, err := compile(p)
-		if err != nil {
-			return !s.allow
+	for _, l := range layers {
+		if l == nil {
+			return false
 		}
-		syms, ok := expand(syms, r.Context)
-		if !ok {
-			// A missing variable: an allow does not apply, a deny does.
-			if !s.allow {
-				return true
-			}
-			continue
-		}
-		in = in || match(syms, r.Resource)
-	}
-	if in == s.notResources {
-		return false
-	}
-	for _, c := range s.conditions {
-		if !c.holds(r.Context, s.allow) {
+		if d, _ := l.decide(&r); d != Allow {
 			return false
 		}
 	}
 	return true
 }
 
-func matchesAny(patterns []string, v string) bool {
-	for _, p := range patterns {
-		if syms, err := compile(p); err == nil && match(syms, v) {
-			return true
+func (d *Document) decide(r *Request) (Decision, int) {
+	out, by := NoMatch, -1
+	for i := range d.statements {
+		s := &d.statements[i]
+		if s.allow && out == Allow || !s.applies(r) {
+			continue
 		}
-	}
-	return false
-}
-
-// holds decides one condition. What cannot be decided counts against the
-// caller: it fails in an allow and holds in a deny.
-func (c condition) holds(ctx map[string]string, allow bool) bool {
-	got, ok := ctx[c.key]
-	if !ok {
-		if c.ifExists || strings.HasPrefix(c.op, "StringNot") {
-			return true
-		}
-		return false
-	}
-	any := func(f func(want string) bool) bool { return slices.ContainsFunc(c.values, f) }
-	switch c.op {
-	case "StringEquals":
-		return slices.Contains(c.values, got)
-	case "StringNotEquals":
-		return !slices.Contains(c.values, got)
-	case "StringLike":
-		return matchesAny(c.values, got)
-	case "StringNotLike":
-		return !matchesAny(c.values, got)
-	case "Bool":
-		return any(func(w string) bool { return strings.EqualFold(w, got) })
-	}
-	at, err := time.Parse(time.RFC3339, got)
-	if err != nil {
-		return !allow
-	}
-	return any(func(w string) bool {
-		limit, err := time.Parse(time.RFC3339, w)
-		if err != nil {
-			return !allow
-		}
-		if c.op == "DateLessThan" {
-			return at.Before(limit)
-		}
-		return at.After(limit)
-	})
-}
-
-// Subset reports whether everything that scope allows is allowed by profile.
-// It answers no, with the reason in words, whenever it cannot prove yes: for
-// negated elements, for variables, and for conditions or denials in the
-// profile.
-func Subset(profile, scope *Document) (ok bool, witness string) {
-	if profile == nil || scope == nil {
-		return false, "a policy is absent"
-	}
-	for _, s := range profile.statements {
-		if !s.allow || s.notActions || s.notResources || len(s.conditions) > 0 {
-			return false, "the profile has a denial, a negation or a condition, which this check does not decide"
-		}
-	}
-	for _, s := range scope.statements {
 		if !s.allow {
-			continue // a denial only narrows
+			return Deny, i
 		}
-		if s.notActions || s.notResources {
-			return false, "the scope-down has a negated element"
-		}
-		for _, a := range s.actions {
-			for _, r := range s.resources {
-				if !profile.covers(a, r) {
-					return false, fmt.Sprintf("would allow %s on %s, which the profile does not", a, r)
-				}
-			}
-		}
+		out, by = Allow, i
 	}
-	return true, ""
+	return out, by
 }
 
-func (d *Document) covers(action, resource string) bool {
-	na, err1 := compile(action)
-	nr, err2 := compile(resource)
-	if err1 != nil || err2 != nil || hasVariable(nr) {
+func (s *statement) applies(r *Request) bool {
+	if s.actions.match(r.Action, r) != yes || !s.counts(s.resources.match(r.Resource, r)) {
 		return false
 	}
-	for _, s := range d.statements {
-		okA := slices.ContainsFunc(s.actions, func(p string) bool { w, err := compile(p); return err == nil && included(na, w) })
-		okR := slices.ContainsFunc(s.resources, func(p string) bool {
-			w, err := compile(p)
-			return err == nil && !hasVariable(w) && included(nr, w)
-		})
-		if okA && okR {
-			return true
+	for i := range s.conditions {
+		if !s.counts(s.conditions[i].holds(r)) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
-func hasVariable(p []symbol) bool {
-	return slices.ContainsFunc(p, func(s symbol) bool { return s.kind == 'v' })
+func (s *statement) counts(t truth) bool { return t == yes || t == undecided && !s.allow }
+
+// list is Action, NotAction, Resource or NotResource.
+type list struct {
+	not      bool
+	text     []string
+	patterns []pattern
+}
+
+func (l *list) match(s string, r *Request) truth {
+	out := no
+	for i := range l.patterns {
+		switch l.patterns[i].match(s, r) {
+		case yes:
+			return truthOf(!l.not)
+		case undecided:
+			out = undecided
+		}
+	}
+	if l.not {
+		return out.not()
+	}
+	return out
 }

@@ -4,278 +4,235 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
-// The sentinel errors of this package.
+// The sentinel errors of [Parse].
 var (
+	// ErrMalformed reports a document that is not exactly one policy in the
+	// supported grammar. The error is a [*ParseError].
 	ErrMalformed = errors.New("policy: malformed")
-	ErrTooLarge  = errors.New("policy: more than 2048 characters")
-	ErrEmpty     = errors.New("policy: empty")
+	// ErrTooLarge reports more than [MaxSize] characters.
+	ErrTooLarge = errors.New("policy: more than 2048 characters")
+	// ErrEmpty reports no document, or white space.
+	ErrEmpty = errors.New("policy: empty")
 )
 
-// MaxSize is the largest document accepted, in characters.
+// MaxSize is the largest document accepted, in characters, white space
+// included: the limit of AWS STS for session policies.
 const MaxSize = 2048
 
 const version = "2012-10-17"
 
-// Document is a parsed policy. Only [Parse] makes one that allows anything.
-type Document struct{ statements []statement }
+// Document is a parsed and compiled policy. Only [Parse] makes one that allows
+// anything. It is immutable and safe for concurrent use.
+type Document struct {
+	statements []statement
+	size       int // in bytes, to bound the work of Subset
+}
 
 type statement struct {
-	allow        bool
-	actions      []string // lower case
-	notActions   bool
-	resources    []string
-	notResources bool
-	conditions   []condition
+	allow      bool
+	actions    list
+	resources  list
+	conditions []condition
 }
 
-type condition struct {
-	op       string
-	ifExists bool
-	key      string
-	values   []string
-}
-
-// Statement is what [Marshal] writes.
-type Statement struct {
-	Effect    string // "Allow" or "Deny"
-	Actions   []string
-	Resources []string
-}
-
-// Marshal writes a policy of the statements. Resources that hold a name which
-// somebody chose must pass it through [Literal].
-func Marshal(statements ...Statement) ([]byte, error) {
-	type out struct {
-		Effect           string
-		Action, Resource []string
-	}
-	doc := struct {
-		Version   string
-		Statement []out
-	}{Version: version}
-	for _, s := range statements {
-		doc.Statement = append(doc.Statement, out{s.Effect, s.Actions, s.Resources})
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(doc); err != nil {
-		return nil, err
-	}
-	raw := bytes.TrimSpace(b.Bytes())
-	if _, err := Parse(raw); err != nil {
-		return nil, err
-	}
-	return raw, nil
-}
-
-// Literal escapes the characters that mean something in a pattern, so that a
-// name matches only itself.
-func Literal(s string) string {
-	return strings.NewReplacer("*", "${*}", "?", "${?}", "$", "${$}").Replace(s)
-}
-
-// Parse reads a policy strictly.
+// Parse reads a policy strictly; the package comment lists what it refuses. It
+// never returns a document together with an error.
 func Parse(b []byte) (*Document, error) {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return nil, ErrEmpty
 	}
-	n := 0
-	for _, r := range string(b) {
-		if n++; n > MaxSize {
-			return nil, ErrTooLarge
-		}
-		if (r < 0x20 || r > 0xff) && r != '\t' && r != '\n' && r != '\r' {
-			return nil, fmt.Errorf("%w: a character outside U+0020 to U+00FF", ErrMalformed)
+	if len(b) > utf8.UTFMax*MaxSize || utf8.RuneCount(b) > MaxSize {
+		return nil, ErrTooLarge
+	}
+	r := newReader(b)
+	for _, c := range string(b) {
+		if !printable(c) && c != '\t' && c != '\n' && c != '\r' {
+			return nil, r.fail("a character outside U+0020 to U+00FF, or a control character")
 		}
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	var doc Document
-	sawVersion, sawStatement := false, false
-	err := object(d, func(key string) error {
+	doc := Document{size: len(b)}
+	sawVersion := false
+	err := r.object(func(key string) error {
 		switch key {
 		case "Version":
 			sawVersion = true
-			if v, err := text(d); err != nil || v != version {
-				return fmt.Errorf("%w: Version must be %q", ErrMalformed, version)
+			if v, err := r.text(); err != nil {
+				return err
+			} else if v != version {
+				return r.fail("only %s is understood", version)
 			}
 			return nil
 		case "Id":
-			_, err := text(d)
+			_, err := r.text()
 			return err
 		case "Statement":
-			sawStatement = true
-			return array(d, func() error {
-				s, err := parseStatement(d)
-				doc.statements = append(doc.statements, s)
-				return err
-			})
+			return r.statements(&doc)
 		}
-		return fmt.Errorf("%w: unknown key", ErrMalformed)
+		return r.unknown(key, "Version", "Id", "Statement")
 	})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("%w: data after the document", ErrMalformed)
+	if _, err := r.d.Token(); !errors.Is(err, io.EOF) {
+		return nil, r.fail("data after the document")
 	}
-	if !sawVersion || !sawStatement || len(doc.statements) == 0 {
-		return nil, fmt.Errorf("%w: Version and a non-empty Statement are required", ErrMalformed)
+	switch {
+	case !sawVersion:
+		return nil, r.fail("Version is missing; without it AWS reads the grammar of 2008, which has no variables")
+	case len(doc.statements) == 0:
+		return nil, r.fail("Statement is missing")
 	}
 	return &doc, nil
 }
 
-func parseStatement(d *json.Decoder) (statement, error) {
-	var s statement
-	var effect string
-	err := object(d, func(key string) (err error) {
-		switch key {
-		case "Sid":
-			_, err = text(d)
-		case "Effect":
-			effect, err = text(d)
-		case "Action", "NotAction":
-			if s.actions != nil {
-				return fmt.Errorf("%w: Action and NotAction", ErrMalformed)
-			}
-			s.notActions = key == "NotAction"
-			s.actions, err = list(d)
-			for i, a := range s.actions {
-				if a != "*" && !strings.Contains(a, ":") {
-					return fmt.Errorf("%w: an action is service:Name", ErrMalformed)
-				}
-				s.actions[i] = strings.ToLower(a)
-			}
-		case "Resource", "NotResource":
-			if s.resources != nil {
-				return fmt.Errorf("%w: Resource and NotResource", ErrMalformed)
-			}
-			s.notResources = key == "NotResource"
-			s.resources, err = list(d)
-			for _, r := range s.resources {
-				if _, perr := compile(r); perr != nil {
-					return perr
-				}
-			}
-		case "Condition":
-			s.conditions, err = parseConditions(d)
-		default:
-			return fmt.Errorf("%w: unknown key in a statement", ErrMalformed)
-		}
+func (r *reader) statements(doc *Document) error {
+	t, err := r.token()
+	if err != nil {
 		return err
-	})
-	if err != nil {
-		return s, err
 	}
-	if effect != "Allow" && effect != "Deny" {
-		return s, fmt.Errorf("%w: Effect must be Allow or Deny", ErrMalformed)
+	if t != json.Delim('[') {
+		return r.fail("an array is wanted")
 	}
-	if len(s.actions) == 0 || len(s.resources) == 0 {
-		return s, fmt.Errorf("%w: a statement needs actions and resources", ErrMalformed)
-	}
-	s.allow = effect == "Allow"
-	return s, nil
-}
-
-var operators = map[string]bool{"StringEquals": true, "StringNotEquals": true, "StringLike": true, "StringNotLike": true,
-	"DateLessThan": true, "DateGreaterThan": true, "Bool": true}
-
-func parseConditions(d *json.Decoder) (out []condition, err error) {
-	err = object(d, func(op string) error {
-		base, ifExists := strings.CutSuffix(op, "IfExists")
-		if !operators[base] {
-			return fmt.Errorf("%w: unknown condition operator", ErrMalformed)
-		}
-		return object(d, func(key string) error {
-			values, err := list(d)
-			out = append(out, condition{base, ifExists, strings.ToLower(key), values})
-			return err
-		})
-	})
-	return out, err
-}
-
-// object reads an object and calls f at each value. Keys that differ only in
-// case are duplicates: decoders disagree on which of them counts.
-func object(d *json.Decoder, f func(key string) error) error {
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return fmt.Errorf("%w: an object is wanted", ErrMalformed)
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		t, err := d.Token()
-		key, ok := t.(string)
-		if err != nil || !ok || seen[strings.ToLower(key)] {
-			return fmt.Errorf("%w: duplicate or broken key", ErrMalformed)
-		}
-		seen[strings.ToLower(key)] = true
-		if err := f(key); err != nil {
+	outer := r.keys
+	for r.d.More() {
+		r.statement, r.keys = len(doc.statements), nil
+		s, err := r.readStatement()
+		if err != nil {
 			return err
 		}
+		doc.statements = append(doc.statements, s)
 	}
-	if len(seen) == 0 {
-		return fmt.Errorf("%w: an empty object", ErrMalformed)
+	r.statement, r.keys = -1, outer
+	if _, err := r.token(); err != nil {
+		return err
 	}
-	_, err := d.Token()
-	return malformed(err)
-}
-
-func array(d *json.Decoder, f func() error) error {
-	if t, err := d.Token(); err != nil || t != json.Delim('[') {
-		return fmt.Errorf("%w: an array is wanted", ErrMalformed)
-	}
-	for d.More() {
-		if err := f(); err != nil {
-			return err
-		}
-	}
-	_, err := d.Token()
-	return malformed(err)
-}
-
-func malformed(err error) error {
-	if err != nil {
-		return fmt.Errorf("%w: not JSON", ErrMalformed)
+	if len(doc.statements) == 0 {
+		return r.fail("an empty array")
 	}
 	return nil
 }
 
-func text(d *json.Decoder) (string, error) {
-	t, err := d.Token()
-	s, ok := t.(string)
-	if err != nil || !ok || s == "" {
-		return "", fmt.Errorf("%w: a string is wanted", ErrMalformed)
+func (r *reader) readStatement() (s statement, err error) {
+	effect := ""
+	err = r.object(func(key string) (err error) {
+		switch key {
+		case "Sid":
+			_, err = r.text()
+		case "Effect":
+			if effect, err = r.text(); err == nil && effect != "Allow" && effect != "Deny" {
+				err = r.fail("neither Allow nor Deny")
+			}
+		case "Action", "NotAction":
+			err = r.patterns(&s.actions, key, compileAction)
+		case "Resource", "NotResource":
+			err = r.patterns(&s.resources, key, compileResource)
+		case "Condition":
+			s.conditions, err = r.conditions()
+		case "Principal", "NotPrincipal":
+			err = r.fail("a policy of a session names no principal")
+		default:
+			err = r.unknown(key, "Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition")
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+	case effect == "":
+		err = r.fail("Effect is missing")
+	case s.actions.patterns == nil:
+		err = r.fail("Action is missing")
+	case s.resources.patterns == nil:
+		err = r.fail("Resource is missing")
 	}
-	return s, nil
+	s.allow = effect == "Allow"
+	return s, err
 }
 
-// list reads a string or a non-empty array of strings.
-func list(d *json.Decoder) (out []string, err error) {
-	t, err := d.Token()
+func (r *reader) patterns(l *list, key string, compile func(string) (pattern, error)) error {
+	if l.patterns != nil {
+		return r.fail("%s and its negation in one statement", strings.TrimPrefix(key, "Not"))
+	}
+	l.not = strings.HasPrefix(key, "Not")
+	values, err := r.list(kindIP) // no kind of its own: strings that are not empty
 	if err != nil {
-		return nil, malformed(err)
+		return err
 	}
-	if s, ok := t.(string); ok && s != "" {
-		return []string{s}, nil
-	}
-	if t != json.Delim('[') {
-		return nil, fmt.Errorf("%w: a string or an array of strings is wanted", ErrMalformed)
-	}
-	for d.More() {
-		s, err := text(d)
+	for _, v := range values {
+		p, err := compile(v.text)
 		if err != nil {
-			return nil, err
+			return r.fail("%v", err)
 		}
-		out = append(out, s)
+		l.text, l.patterns = append(l.text, v.text), append(l.patterns, p)
 	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("%w: an empty array", ErrMalformed)
+	return nil
+}
+
+var (
+	errAction     = errors.New(`an action is "*" or service:Name, with * and ? in the name only`)
+	errResourceIn = errors.New("within the first five parts of an ARN, * must end its part: otherwise AWS and this package may disagree on what it reaches")
+)
+
+func compileAction(text string) (pattern, error) {
+	if text != "*" && !validAction(strings.NewReplacer("*", "x", "?", "x").Replace(text)) {
+		return pattern{}, errAction
 	}
-	_, err = d.Token()
-	return out, malformed(err)
+	if service, _, _ := strings.Cut(text, ":"); text != "*" && strings.ContainsAny(service, "*?") {
+		return pattern{}, errAction
+	}
+	p, err := compile(strings.ToLower(text), true)
+	p.fold = true
+	return p, err
+}
+
+func compileResource(text string) (pattern, error) {
+	if strings.HasPrefix(text, "arn:") {
+		rest := text
+		for range arnParts - 1 {
+			part, after, found := strings.Cut(rest, ":")
+			if !found {
+				break
+			}
+			if strings.Contains(strings.TrimSuffix(part, "*"), "*") && !strings.Contains(part, "${") {
+				return pattern{}, errResourceIn
+			}
+			rest = after
+		}
+	}
+	return compile(text, true)
+}
+
+func (r *reader) conditions() (out []condition, err error) {
+	err = r.object(func(name string) error {
+		c, ok := parseOperator(name)
+		if !ok {
+			return r.fail("unknown condition operator")
+		}
+		return r.object(func(key string) error {
+			if key == "" {
+				return r.fail("an empty condition key")
+			}
+			c := c
+			c.keyText, c.key = key, strings.ToLower(key)
+			values, err := r.list(c.kind)
+			if err != nil {
+				return err
+			}
+			for _, s := range values {
+				v, err := c.compileValue(s.text)
+				if err != nil {
+					return r.fail("%v", err)
+				}
+				v.bare = s.bare
+				c.values = append(c.values, v)
+			}
+			out = append(out, c)
+			return nil
+		})
+	})
+	return out, err
 }

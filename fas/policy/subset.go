@@ -1,0 +1,252 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Answer is what [Subset] knows. Only [Yes] is a yes.
+type Answer int
+
+// Unknown is the zero value.
+const (
+	Unknown Answer = iota
+	No
+	Yes
+)
+
+// String returns the answer's name.
+func (a Answer) String() string {
+	switch a {
+	case No:
+		return "no"
+	case Yes:
+		return "yes"
+	}
+	return "unknown"
+}
+
+// Inclusion is the result of [Subset].
+type Inclusion struct {
+	Answer Answer
+	// Reason is empty for [Yes]; for [No] it is the witness in words, and for
+	// [Unknown] what could not be decided.
+	Reason string
+	// Witness is a request that the scope-down allows and the profile does
+	// not, as the evaluation of both says. It is set for [No], unless a
+	// document was absent.
+	Witness Request
+}
+
+// subsetBudget is about 60 ms.
+const subsetBudget = 30_000_000
+
+// Subset answers whether profile allows everything that scope allows.
+//
+// A yes is proved for every request: globs, unions of statements, negated
+// elements and denials by automata, variables as unknown text, conditions by
+// rules ("the same", "fewer values", "earlier", "a network inside"). A no has
+// been checked by evaluating its witness, the shortest that was found. What is
+// neither is unknown, with the reason, and so is what would take more than some
+// 100 ms. The security of a session does not rest on it, but on evaluating both
+// layers at access time.
+func Subset(profile, scope *Document) Inclusion {
+	if profile == nil || scope == nil {
+		return Inclusion{Answer: No, Reason: "a policy is absent"}
+	}
+	c := newComparison(profile, scope)
+	c.run()
+	switch {
+	case c.best != nil:
+		return Inclusion{No, c.words(*c.best), *c.best}
+	case c.open != "":
+		return Inclusion{Answer: Unknown, Reason: c.open}
+	}
+	return Inclusion{Answer: Yes}
+}
+
+// comparison is one run of Subset. Statements of both documents are numbered
+// together, those of the scope-down first.
+type comparison struct {
+	profile, scope *Document
+	statements     []*statement
+	mine           int // statements of the scope-down
+	budget         budget
+	best           *Request
+	open           string
+	worlds         []world
+	asked          map[string]bool
+}
+
+func newComparison(profile, scope *Document) *comparison {
+	c := &comparison{profile: profile, scope: scope, mine: len(scope.statements), budget: budget{subsetBudget}, asked: map[string]bool{}}
+	for _, d := range []*Document{scope, profile} {
+		for i := range d.statements {
+			c.statements = append(c.statements, &d.statements[i])
+		}
+	}
+	return c
+}
+
+func (c *comparison) unknown(format string, args ...any) {
+	if c.open == "" {
+		c.open = fmt.Sprintf(format, args...)
+	}
+}
+
+const tooMuch = "the policies are too intricate to compare in bounded time"
+
+func (c *comparison) run() {
+	m := newMachine()
+	sets, wanted := make([]*set, len(c.statements)), make([]bool, len(c.statements))
+	for i, s := range c.statements {
+		sets[i], wanted[i] = m.add(&s.actions, asLetter), i < c.mine && s.allow
+	}
+	m.prepare(actionRune, ":", []rune("xyzabcdefghijklmnopqrstuvw0123456789-_"))
+	classes, done := m.signatures(&c.budget, sets, wanted)
+	if !done {
+		c.unknown(tooMuch)
+		return
+	}
+	for i := range classes {
+		for s := range c.mine {
+			if c.statements[s].allow && classes[i].has(s) {
+				if !c.repeated(s, &classes[i]) {
+					c.covered(s, &classes[i])
+					c.undenied(s, &classes[i])
+				}
+			}
+		}
+	}
+}
+
+// pick returns the statements of one document that a class of actions is in.
+func (c *comparison) pick(class *signature, scope, allow bool) (out []int) {
+	for i, s := range c.statements {
+		if (i < c.mine) == scope && s.allow == allow && class.has(i) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// repeated reports a question that was asked before, for another action.
+func (c *comparison) repeated(s int, class *signature) bool {
+	var same []int
+	for i, t := range c.statements {
+		if class.has(i) && (i == s || i >= c.mine || !t.allow) {
+			same = append(same, i)
+		}
+	}
+	k := fmt.Sprint(s, same)
+	asked := c.asked[k]
+	c.asked[k] = true
+	return asked
+}
+
+// covered checks that what statement s allows, less what the scope-down denies
+// again, is allowed by the profile's statements together.
+func (c *comparison) covered(s int, class *signature) {
+	mine := c.statements[s]
+	certain, all := c.pick(class, true, false), c.pick(class, false, true)
+	reason := "the profile may not allow it"
+	for _, p := range all {
+		if !impliedAll(mine.conditions, c.statements[p].conditions) {
+			reason = fmt.Sprintf("whether the conditions of the profile's statement %d hold is not decided", p-c.mine)
+			break
+		}
+	}
+	all = append(all, certain...)
+	certain = slices.DeleteFunc(slices.Clone(all), func(i int) bool { return !impliedAll(mine.conditions, c.statements[i].conditions) })
+	c.search(question{s: s, class: class, mode: narrow, reason: reason}, certain, all)
+}
+
+// undenied checks that no denial of the profile meets what statement s allows,
+// unless the scope-down denies it again.
+func (c *comparison) undenied(s int, class *signature) {
+	mine := c.statements[s]
+	for _, q := range c.pick(class, false, false) {
+		denial := c.statements[q]
+		if contradicts(mine.conditions, denial.conditions) {
+			continue
+		}
+		known := slices.Concat(mine.conditions, denial.conditions)
+		all := c.pick(class, true, false)
+		certain := slices.DeleteFunc(slices.Clone(all), func(d int) bool { return !impliedAll(known, c.statements[d].conditions) })
+		if slices.ContainsFunc(certain, func(d int) bool {
+			again := &c.statements[d].resources
+			return again.not == denial.resources.not && slices.Equal(again.text, denial.resources.text)
+		}) {
+			continue
+		}
+		// A variable may be any text here, and a denial whose variable is
+		// missing meets everything.
+		c.search(question{s: s, class: class, mode: asRun, and: &denial.resources,
+			reason: fmt.Sprintf("statement %d of the profile may deny it", q-c.mine)}, certain, all)
+	}
+}
+
+// question is whether a statement of the scope-down reaches too far.
+type question struct {
+	s      int
+	class  *signature
+	mode   variableMode
+	and    *list // what a resource must be in too
+	reason string
+}
+
+// search looks for a resource outside of what is certainly taken care of. One
+// that evaluation confirms is a no. Where it does not, one outside of all that
+// may take care of it is tried. What then remains is open.
+func (c *comparison) search(q question, certain, all []int) {
+	action := c.spelt(q.class.action)
+	for _, out := range [][]int{certain, all} {
+		m := newMachine()
+		text, found, done := m.difference(&c.budget, c.reached(m, q), c.subtract(m, out, q))
+		switch {
+		case !done:
+			c.unknown(tooMuch)
+			return
+		case !found && len(out) == len(certain):
+			return
+		case found && c.confirm(action, text, m.names):
+			return
+		case len(certain) == len(all):
+			c.unknown("statement %d of the scope-down allows %s: %s", q.s, action, q.reason)
+			return
+		}
+	}
+	c.unknown("statement %d of the scope-down allows %s: %s", q.s, action, q.reason)
+}
+
+// reached is the resources that the question is about, or more.
+func (c *comparison) reached(m *machine, q question) (sets []*set) {
+	mine := &c.statements[q.s].resources
+	if !mine.not || !mine.variables() {
+		sets = append(sets, m.add(mine, q.mode))
+	}
+	if q.and != nil && !q.and.variables() {
+		sets = append(sets, m.add(q.and, asRun))
+	}
+	return sets
+}
+
+// subtract is the resources that are taken care of, or fewer, and completes the
+// machine.
+func (c *comparison) subtract(m *machine, out []int, q question) (sets []*set) {
+	for _, i := range out {
+		if l := &c.statements[i].resources; !l.not || !l.variables() {
+			sets = append(sets, m.add(l, asLetter))
+		}
+	}
+	among := noVariable
+	if q.mode == narrow && c.statements[q.s].resources.variables() {
+		among = anyRune
+	}
+	m.prepare(among, "", others)
+	return sets
+}
+
+func (l *list) variables() bool {
+	return slices.ContainsFunc(l.patterns, func(p pattern) bool { return p.variables })
+}
