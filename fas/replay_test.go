@@ -1,9 +1,8 @@
 package fas
 
 import (
-	"encoding/hex"
-	"encoding/json"
-	"strings"
+	"fmt"
+	"net/http/httptest"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,13 +16,10 @@ func claimed(t testing.TB, n int) Evidence {
 	t.Helper()
 	var sig [32]byte
 	sig[0], sig[1], sig[2] = byte(n), byte(n>>8), byte(n>>16)
-	date, sum := "20260301T120000Z", strings.Repeat("0", 64)
-	b, err := json.Marshal(map[string]string{"k": "AKIA", "d": date, "r": "r", "s": "s", "g": hex.EncodeToString(sig[:]),
-		"c": "POST\n/X\n\nhost:h\nx-amz-date:" + date + "\n\nhost;x-amz-date\n" + sum})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ev, err := sigv4.ParseEvidence(b)
+	r := httptest.NewRequest("POST", "/X", nil)
+	r.Header.Set("X-Amz-Date", "20260301T120000Z")
+	r.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=AKIA/20260301/r/s/aws4_request, SignedHeaders=host;x-amz-date, Signature=%x", sig))
+	ev, _, err := sigv4.Capture(r, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

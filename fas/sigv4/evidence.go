@@ -4,54 +4,81 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"strings"
 	"time"
 )
 
-// The sentinel errors of this package; see the package documentation.
-var (
-	ErrNoSignature   = errors.New("sigv4: the request is not signed")
-	ErrMalformed     = errors.New("sigv4: malformed authentication")
-	ErrNotSigned     = errors.New("sigv4: a header that must be signed is not")
-	ErrAmbiguousPath = errors.New("sigv4: ambiguous path")
-	ErrPayload       = errors.New("sigv4: payload not covered by the signature")
-	ErrTooLarge      = errors.New("sigv4: body too large")
-	ErrSignature     = errors.New("sigv4: signature does not match")
-	ErrScope         = errors.New("sigv4: signed for another region or service")
-	ErrSkew          = errors.New("sigv4: signed at the wrong time")
-)
-
 const (
 	algorithm  = "AWS4-HMAC-SHA256"
+	asymmetric = "AWS4-ECDSA-P256-SHA256"
+	terminator = "aws4_request"
 	timeFormat = "20060102T150405Z"
+	unsigned   = "UNSIGNED-PAYLOAD"
+	streaming  = "STREAMING-"
+	maxExpires = 7 * 24 * 3600
+	maxSig     = 72 // of ECDSA P-256 in DER
 	// MaxEvidence is the largest canonical request accepted, in bytes.
 	MaxEvidence = 16 << 10
 	// MaxBody is the largest body that evidence carries along, in bytes.
 	MaxBody = 64 << 10
 )
 
+// Level is how much evidence says about the call that was signed.
+type Level uint8
+
+// The levels, from the least to the most.
+const (
+	// LevelDigest proves that something was signed, about when, for which
+	// service: neither operation nor host nor headers.
+	LevelDigest Level = iota + 1
+	// LevelCanonical adds method, path, query, signed headers and the body's
+	// digest.
+	LevelCanonical
+	// LevelBody adds the body.
+	LevelBody
+)
+
+// String returns "digest", "canonical", "body" or "none".
+func (l Level) String() string {
+	if l < LevelDigest || l > LevelBody {
+		return "none"
+	}
+	return [...]string{"digest", "canonical", "body"}[l-1]
+}
+
 // Evidence is what a caller signed. It is a claim until [Verify] accepted it.
 // The zero value is no evidence and is refused everywhere.
 type Evidence struct {
 	accessKeyID     string
 	date            string // timeFormat
-	region, service string
-	canonical       string
-	signature       [32]byte
+	region, service string // region is the region set with SigV4A
+	canonical       string // empty at LevelDigest
+	hash            [sha256.Size]byte
+	sig             [maxSig]byte
+	sigLen          uint8
+	ecdsa           bool
+	presigned       bool
 	body            []byte
+	hasBody         bool
 
-	at      time.Time
-	headers []header // signed ones, parsed back from canonical
-	method  string
-	path    string
-	payload [32]byte
+	// Parsed back from what was signed.
+	at                                    time.Time
+	expires                               time.Duration
+	method, path, query, headers, payload string
 }
 
-type header struct{ name, value string }
+// Level returns how much the evidence says; zero for no evidence.
+func (e Evidence) Level() Level {
+	switch {
+	case e.IsZero():
+		return 0
+	case e.canonical == "":
+		return LevelDigest
+	case e.hasBody:
+		return LevelBody
+	}
+	return LevelCanonical
+}
 
 // AccessKeyID returns the claimed access key.
 func (e Evidence) AccessKeyID() string { return e.accessKeyID }
@@ -59,7 +86,8 @@ func (e Evidence) AccessKeyID() string { return e.accessKeyID }
 // Time returns the signed time, with a resolution of one second.
 func (e Evidence) Time() time.Time { return e.at }
 
-// Region returns the signed region.
+// Region returns the signed region; with SigV4A the signed region set, such as
+// "us-east-1,eu-*".
 func (e Evidence) Region() string { return e.region }
 
 // Service returns the signed service name.
@@ -71,24 +99,52 @@ func (e Evidence) Method() string { return e.method }
 // Path returns the signed path in its canonical, escaped form.
 func (e Evidence) Path() string { return e.path }
 
-// PayloadHash returns the signed SHA-256 of the body.
-func (e Evidence) PayloadHash() [32]byte { return e.payload }
+// Query returns the signed query in its canonical form: escaped, sorted. Of a
+// presigned request it holds the parameters of the signature, but not the
+// signature.
+func (e Evidence) Query() string { return e.query }
 
-// Signature returns the claimed signature.
-func (e Evidence) Signature() [32]byte { return e.signature }
+// SigV4A reports whether the signature is ECDSA P-256 and not HMAC.
+func (e Evidence) SigV4A() bool { return e.ecdsa }
+
+// Presigned reports whether the request was signed in its query, and for how
+// long.
+func (e Evidence) Presigned() (life time.Duration, ok bool) { return e.expires, e.presigned }
+
+// PayloadHash returns the signed SHA-256 of the body; zero when the payload is
+// unsigned, see [Evidence.PayloadSigned].
+func (e Evidence) PayloadHash() (sum [32]byte) {
+	digest(&sum, e.payload)
+	return sum
+}
+
+// PayloadSigned reports whether the signature covers the body.
+func (e Evidence) PayloadSigned() bool { return e.payload != "" && e.payload != unsigned }
+
+// Signature returns the claimed HMAC. One ECDSA signature can be written in
+// several ways and made again with another value; with SigV4A this is
+// [Evidence.Digest].
+func (e Evidence) Signature() [32]byte {
+	if e.ecdsa {
+		return e.Digest()
+	}
+	return [32]byte(e.sig[:32])
+}
 
 // Body returns the body, if the evidence carries it.
 func (e Evidence) Body() []byte { return e.body }
 
 // IsZero reports whether this is no evidence.
-func (e Evidence) IsZero() bool { return e.canonical == "" }
+func (e Evidence) IsZero() bool { return e.accessKeyID == "" }
 
 // Header returns a signed header; an unsigned one is absent.
 func (e Evidence) Header(name string) (string, bool) {
 	name = strings.ToLower(name)
-	for _, h := range e.headers {
-		if h.name == name {
-			return h.value, true
+	for rest := e.headers; rest != ""; {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\n")
+		if k, v, _ := strings.Cut(line, ":"); k == name {
+			return v, true
 		}
 	}
 	return "", false
@@ -96,140 +152,89 @@ func (e Evidence) Header(name string) (string, bool) {
 
 // Digest returns the SHA-256 of the string to sign, which names this signed
 // call in replay stores and audit records.
-func (e Evidence) Digest() [32]byte { return sha256.Sum256([]byte(e.stringToSign())) }
+func (e Evidence) Digest() [32]byte {
+	if e.IsZero() {
+		return [32]byte{}
+	}
+	s := borrow()
+	defer s.release()
+	s.out = e.appendStringToSign(s.out[:0])
+	return s.hash(s.out)
+}
 
 // WithBody returns the evidence with its body, at most [MaxBody] bytes. A body
-// whose digest is not the signed one is refused with [ErrPayload].
+// whose digest is not the signed one is refused with [ErrPayload], one that
+// cannot be checked with [ErrUnsignedPayload] or [ErrLevel].
 func (e Evidence) WithBody(b []byte) (Evidence, error) {
-	if len(b) > MaxBody {
+	switch {
+	case e.canonical == "":
+		return Evidence{}, ErrLevel
+	case !e.PayloadSigned():
+		return Evidence{}, ErrUnsignedPayload
+	case len(b) > MaxBody:
 		return Evidence{}, ErrTooLarge
+	case sha256.Sum256(b) != e.PayloadHash():
+		return Evidence{}, refuse("body", ErrPayload)
 	}
-	if sha256.Sum256(b) != e.payload {
-		return Evidence{}, fmt.Errorf("%w: the body is not the signed one", ErrPayload)
-	}
-	e.body = bytes.Clone(b)
+	e.body, e.hasBody = bytes.Clone(b), true
 	return e, nil
 }
 
-func (e Evidence) stringToSign() string {
-	sum := sha256.Sum256([]byte(e.canonical))
-	return algorithm + "\n" + e.date + "\n" + e.scope() + "\n" + hex.EncodeToString(sum[:])
-}
-
-func (e Evidence) scope() string {
-	return e.date[:8] + "/" + e.region + "/" + e.service + "/aws4_request"
-}
-
-type wire struct {
-	Key       string `json:"k"`
-	Date      string `json:"d"`
-	Region    string `json:"r"`
-	Service   string `json:"s"`
-	Canonical string `json:"c"`
-	Signature string `json:"g"`
-	Body      []byte `json:"b,omitempty"`
-}
-
-// MarshalBinary returns the form that [ParseEvidence] reads.
-func (e Evidence) MarshalBinary() ([]byte, error) {
-	if e.IsZero() {
-		return nil, ErrNoSignature
+// AtLevel returns evidence that says less: without its body, or without its
+// canonical request. [LevelDigest] is refused with [ErrLevel] for presigned
+// requests, whose end it would forget, and for SigV4A, whose regions it would
+// forget.
+func (e Evidence) AtLevel(l Level) (Evidence, error) {
+	if l < LevelDigest || l > e.Level() || l == LevelDigest && (e.presigned || e.ecdsa) {
+		return Evidence{}, ErrLevel
 	}
-	return json.Marshal(wire{e.accessKeyID, e.date, e.region, e.service, e.canonical, hex.EncodeToString(e.signature[:]), e.body})
-}
-
-// ParseEvidence reads what [Evidence.MarshalBinary] wrote. Everything that can
-// be derived from the canonical request is derived again, so that a field
-// cannot say something else than what was signed.
-func ParseEvidence(b []byte) (Evidence, error) {
-	if len(b) > 2*MaxEvidence+2*MaxBody {
-		return Evidence{}, ErrTooLarge
+	if l < LevelBody {
+		e.body, e.hasBody = nil, false
 	}
-	var w wire
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&w); err != nil {
-		return Evidence{}, fmt.Errorf("%w: not evidence", ErrMalformed)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return Evidence{}, fmt.Errorf("%w: data after the evidence", ErrMalformed)
-	}
-	e := Evidence{accessKeyID: w.Key, date: w.Date, region: w.Region, service: w.Service, canonical: w.Canonical}
-	if !digest(&e.signature, w.Signature) {
-		return Evidence{}, fmt.Errorf("%w: signature", ErrMalformed)
-	}
-	if err := e.complete(); err != nil {
-		return Evidence{}, err
-	}
-	if len(w.Body) > 0 {
-		return e.WithBody(w.Body)
+	if l < LevelCanonical {
+		e.canonical, e.method, e.path, e.query, e.headers, e.payload = "", "", "", "", "", ""
 	}
 	return e, nil
 }
 
-// digest decodes exactly 64 hexadecimal digits. The length comes first: Decode
-// writes beyond what it is given.
+func (e *Evidence) algorithm() string {
+	if e.ecdsa {
+		return asymmetric
+	}
+	return algorithm
+}
+
+func (e *Evidence) appendStringToSign(dst []byte) []byte {
+	dst = append(append(dst, e.algorithm()...), '\n')
+	dst = append(append(dst, e.date...), '\n')
+	dst = append(e.appendScope(dst), '\n')
+	return hex.AppendEncode(dst, e.hash[:])
+}
+
+func (e *Evidence) appendScope(dst []byte) []byte {
+	dst = append(append(dst, e.date[:8]...), '/')
+	if !e.ecdsa {
+		dst = append(append(dst, e.region...), '/')
+	}
+	dst = append(append(dst, e.service...), '/')
+	return append(dst, terminator...)
+}
+
+// digest decodes exactly 64 lower-case hexadecimal digits. The length comes
+// first: Decode writes beyond what it is given.
 func digest(to *[32]byte, text string) bool {
-	if len(text) != 64 {
+	if len(text) != 64 || !lowerHex(text) {
 		return false
 	}
-	_, err := hex.Decode(to[:], []byte(text))
-	return err == nil
+	for i := range to {
+		to[i] = unhex(text[2*i])<<4 | unhex(text[2*i+1])
+	}
+	return true
 }
 
-// complete checks the claimed fields and parses the canonical request back.
-func (e *Evidence) complete() error {
-	if len(e.canonical) == 0 || len(e.canonical) > MaxEvidence {
-		return fmt.Errorf("%w: canonical request of %d bytes", ErrMalformed, len(e.canonical))
-	}
-	if !token(e.accessKeyID, 128) || !token(e.region, 64) || !token(e.service, 64) {
-		return fmt.Errorf("%w: credential scope", ErrMalformed)
-	}
-	at, err := time.Parse(timeFormat, e.date)
-	if err != nil {
-		return fmt.Errorf("%w: date", ErrMalformed)
-	}
-	e.at = at
-	lines := strings.Split(e.canonical, "\n")
-	if len(lines) < 7 {
-		return fmt.Errorf("%w: canonical request", ErrMalformed)
-	}
-	n := len(lines)
-	e.method, e.path = lines[0], lines[1]
-	names := strings.Split(lines[n-2], ";")
-	if lines[n-3] != "" || len(names) != n-6 {
-		return fmt.Errorf("%w: canonical headers", ErrMalformed)
-	}
-	e.headers = e.headers[:0]
-	for i, name := range names {
-		k, v, ok := strings.Cut(lines[3+i], ":")
-		if !ok || k != name || i > 0 && names[i-1] >= name {
-			return fmt.Errorf("%w: canonical headers", ErrMalformed)
-		}
-		e.headers = append(e.headers, header{k, v})
-	}
-	if host, ok := e.Header("host"); !ok || host == "" {
-		return fmt.Errorf("%w: host", ErrNotSigned)
-	}
-	if date, ok := e.Header("x-amz-date"); !ok || date != e.date {
-		return fmt.Errorf("%w: x-amz-date", ErrNotSigned)
-	}
-	if !digest(&e.payload, lines[n-1]) {
-		return fmt.Errorf("%w: the payload is unsigned or streaming", ErrPayload)
-	}
-	if v, ok := e.Header("x-amz-content-sha256"); ok && v != lines[n-1] {
-		return fmt.Errorf("%w: two payload digests", ErrPayload)
-	}
-	return nil
-}
-
-func token(s string, limit int) bool {
-	if s == "" || len(s) > limit {
-		return false
-	}
+func lowerHex(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
 			return false
 		}
 	}

@@ -1,13 +1,13 @@
 package sigv4
 
 import (
-	"bytes"
+	"crypto/ecdsa"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
-	"io"
 	"net/http"
-	"sort"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,96 +22,158 @@ type Credentials struct {
 	SessionToken string
 	// Region and Service are what is signed for.
 	Region, Service string
+	// RegionSet, unless empty, makes the signature SigV4A, for these regions
+	// and not for Region.
+	RegionSet string
 }
 
 // SignRequest signs a client request over its host, content type, all X-Amz-*
 // headers and its body. It sets X-Amz-Date and X-Amz-Content-Sha256. The
-// request's path must already be in its escaped wire form.
+// request's path must already be in its escaped wire form. A + in the query is
+// written as %20, which is how servers read it.
 func SignRequest(r *http.Request, body []byte, c Credentials, at time.Time) error {
 	sum := sha256.Sum256(body)
 	payload := hex.EncodeToString(sum[:])
-	date := at.UTC().Format(timeFormat)
-	r.Header.Set("X-Amz-Date", date)
+	e := newClaim(c, at)
+	r.Header.Set("X-Amz-Date", e.date)
 	r.Header.Set("X-Amz-Content-Sha256", payload)
+	if e.ecdsa {
+		r.Header.Set("X-Amz-Region-Set", e.region)
+	}
 	if c.SessionToken != "" {
 		r.Header.Set("X-Amz-Security-Token", c.SessionToken)
 	}
-	host := r.Host
-	if host == "" {
-		host = r.URL.Host
+	list, err := e.sign(r, payload, c.Secret)
+	if err != nil {
+		return err
 	}
-	values := map[string]string{"host": host}
+	auth := e.appendScope([]byte(e.algorithm() + " Credential=" + e.accessKeyID + "/"))
+	auth = append(auth, ", SignedHeaders="+list+", Signature="...)
+	r.Header.Set("Authorization", string(hex.AppendEncode(auth, e.sig[:e.sigLen])))
+	return nil
+}
+
+// Presign signs a client request in its query, good for life: whole seconds,
+// from one to seven days, or else [ErrExpires]. It changes r.URL.RawQuery. What
+// else is in r.Header under Content-Type or X-Amz-* is signed too and must be
+// sent along. For the service "s3" the payload is unsigned, as S3 wants it;
+// otherwise body is what must be sent.
+func Presign(r *http.Request, body []byte, c Credentials, at time.Time, life time.Duration) error {
+	seconds := int(life / time.Second)
+	if seconds < 1 || life > maxExpires*time.Second {
+		return refuse("X-Amz-Expires", ErrExpires)
+	}
+	payload := unsigned
+	if c.Service != "s3" {
+		sum := sha256.Sum256(body)
+		payload = hex.EncodeToString(sum[:])
+	}
+	e := newClaim(c, at)
+	e.presigned = true
+	names, _ := signedHeaders(r)
+	values := [...]string{e.algorithm(), string(e.appendScope([]byte(e.accessKeyID + "/"))), e.date, strconv.Itoa(seconds),
+		strings.Join(names, ";"), "", c.SessionToken, "", ""}
+	if e.ecdsa {
+		values[7] = e.region
+	}
+	query := []byte(r.URL.RawQuery)
+	for i, v := range values {
+		if v == "" {
+			continue
+		}
+		if len(query) > 0 {
+			query = append(query, '&')
+		}
+		query = escapeAll(append(query, reserved[i]+"="...), v, false)
+	}
+	if hasReserved(r.URL.RawQuery) {
+		return refuse("query", ErrDuplicated)
+	}
+	r.URL.RawQuery = string(query)
+	if _, err := e.sign(r, payload, c.Secret); err != nil {
+		return err
+	}
+	r.URL.RawQuery += "&X-Amz-Signature=" + hex.EncodeToString(e.sig[:e.sigLen])
+	return nil
+}
+
+func newClaim(c Credentials, at time.Time) Evidence {
+	e := Evidence{accessKeyID: c.AccessKeyID, date: at.UTC().Format(timeFormat), region: c.Region, service: c.Service}
+	if c.RegionSet != "" {
+		e.ecdsa, e.region = true, c.RegionSet
+	}
+	return e
+}
+
+// sign makes the canonical request and its signature, and returns the list of
+// signed headers.
+func (e *Evidence) sign(r *http.Request, payload string, secret tenant.Secret) (string, error) {
+	s := borrow()
+	defer s.release()
+	r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "+", "%20")
+	path := r.URL.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	out, err := appendPath(append(append(s.out[:0], r.Method...), '\n'), path, e.service == "s3")
+	if err != nil {
+		return "", err
+	}
+	if out, err = s.appendQuery(append(out, '\n'), r.URL.RawQuery); err != nil {
+		return "", err
+	}
+	names, headers := signedHeaders(r)
+	list := strings.Join(names, ";")
+	out = append(append(append(append(append(append(out, '\n'), headers...), '\n'), list...), '\n'), payload...)
+	s.out = out
+	e.canonical, e.hash = string(out), s.hash(out)
+	s.out = e.appendStringToSign(out[:0])
+	if e.ecdsa {
+		sum := s.hash(s.out)
+		key, err := deriveECDSA(s, secret, e.accessKeyID)
+		if err != nil {
+			return "", err
+		}
+		sig, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+		if err != nil {
+			return "", err
+		}
+		e.sigLen = uint8(copy(e.sig[:], sig))
+		return list, nil
+	}
+	err = secret.Use(func(b []byte) error {
+		s.derive(b, e.date[:8], e.region, e.service)
+		s.sign(s.out)
+		e.sigLen = uint8(copy(e.sig[:], s.sum[:]))
+		return nil
+	})
+	return list, err
+}
+
+// signedHeaders returns the names to sign, sorted, and their canonical lines.
+func signedHeaders(r *http.Request) (names []string, lines []byte) {
+	values := map[string][]string{"host": {r.Host}}
+	if r.Host == "" {
+		values["host"] = []string{r.URL.Host}
+	}
 	for k, v := range r.Header {
-		if l := strings.ToLower(k); l == "content-type" || strings.HasPrefix(l, "x-amz-") {
-			values[l] = collapse(strings.Join(v, ","))
+		if l := strings.ToLower(k); l == "content-type" || isAmz(l) {
+			values[l] = v
 		}
 	}
-	var names []string
 	for n := range values {
 		names = append(names, n)
 	}
-	sort.Strings(names)
-	var hs strings.Builder
+	slices.Sort(names)
 	for _, n := range names {
-		hs.WriteString(n + ":" + values[n] + "\n")
-	}
-	path, err := canonicalPath(r.URL.EscapedPath(), c.Service == "s3")
-	if err != nil {
-		return err
-	}
-	query, err := canonicalQuery(r.URL.RawQuery)
-	if err != nil {
-		return err
-	}
-	signed := strings.Join(names, ";")
-	e := Evidence{date: date, region: c.Region, service: c.Service,
-		canonical: r.Method + "\n" + path + "\n" + query + "\n" + hs.String() + "\n" + signed + "\n" + payload}
-	return c.Secret.Use(func(secret []byte) error {
-		mac := sign(signingKey(secret, date[:8], c.Region, c.Service), e.stringToSign())
-		r.Header.Set("Authorization", fmt.Sprintf("%s Credential=%s/%s, SignedHeaders=%s, Signature=%x", algorithm, c.AccessKeyID, e.scope(), signed, mac))
-		return nil
-	})
-}
-
-// Transport signs every request before it goes to Base. It never follows its
-// caller into another credential: without a secret the request fails. It is
-// safe for concurrent use when Base is.
-type Transport struct {
-	AccessKeyID     string
-	Secret          tenant.Secret
-	SessionToken    string
-	Region, Service string
-	// Base is used for the signed request; nil means http.DefaultTransport.
-	Base http.RoundTripper
-}
-
-// RoundTrip signs a copy of the request and sends it. The body is read into
-// memory first, since its digest is signed.
-func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	var body []byte
-	if r.Body != nil {
-		var err error
-		body, err = io.ReadAll(r.Body)
-		if cerr := r.Body.Close(); err == nil {
-			err = cerr
+		lines = append(append(lines, n...), ':')
+		for i, v := range values[n] {
+			if i > 0 {
+				lines = append(lines, ',')
+			}
+			lines = appendFolded(lines, v)
 		}
-		if err != nil {
-			return nil, err
-		}
+		lines = append(lines, '\n')
 	}
-	r = r.Clone(r.Context())
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	if len(body) == 0 {
-		r.Body = http.NoBody
-	}
-	r.GetBody = nil
-	c := Credentials{t.AccessKeyID, t.Secret, t.SessionToken, t.Region, t.Service}
-	if err := SignRequest(r, body, c, time.Now()); err != nil {
-		return nil, err
-	}
-	base := t.Base
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	return base.RoundTrip(r)
+	return names, lines
 }

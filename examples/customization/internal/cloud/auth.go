@@ -36,6 +36,8 @@ func (a *authenticator) authenticate(r *http.Request) (caller, []byte, error) {
 	switch {
 	case errors.Is(err, sigv4.ErrTooLarge):
 		return caller{}, nil, errTooLarge
+	case errors.Is(err, sigv4.ErrCutShort):
+		return caller{}, nil, errIncomplete
 	case errors.Is(err, sigv4.ErrPayload):
 		return caller{}, nil, errPayload
 	}

@@ -25,6 +25,7 @@ var (
 	errAccessDenied   = &s3Error{Code: "AccessDenied", Message: "Access Denied", status: 403}
 	errSignature      = &s3Error{Code: "SignatureDoesNotMatch", Message: "The request signature does not match.", status: 403}
 	errPayload        = &s3Error{Code: "XAmzContentSHA256Mismatch", Message: "The body is not the signed one. Unsigned and streaming payloads are not accepted.", status: 400}
+	errIncomplete     = &s3Error{Code: "IncompleteBody", Message: "The body is shorter than its Content-Length.", status: 400}
 	errBadDigest      = &s3Error{Code: "BadDigest", Message: "The body does not have the digest that was sent with it.", status: 400}
 	errInvalidDigest  = &s3Error{Code: "InvalidDigest", Message: "The digest is not valid.", status: 400}
 	errInvalid        = &s3Error{Code: "InvalidArgument", Message: "An argument of the request is not valid.", status: 400}
