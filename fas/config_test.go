@@ -70,7 +70,7 @@ func whole(t *testing.T) fas.Config {
 // Every part is required but those that are named here.
 func TestFirewallHasAllItsParts(t *testing.T) {
 	t.Parallel()
-	optional := map[string]bool{"OwnTTL": true, "ReadReplay": true}
+	optional := map[string]bool{"OwnTTL": true, "ReadReplay": true, "Replay": true, "Verifiers": true}
 	fields := reflect.TypeFor[fas.Config]()
 	for i := range fields.NumField() {
 		name := fields.Field(i).Name

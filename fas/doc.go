@@ -15,6 +15,7 @@
 //
 // # What it refuses
 //
+//	ErrNoEvidence  evidence without a scheme, or that says nothing
 //	ErrDenied      bad signature, unknown key, no permission, foreign or
 //	               missing resource, disabled key: one error, one text
 //	ErrOperation   evidence of an operation that is not in the table

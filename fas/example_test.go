@@ -30,7 +30,10 @@ func sign(op string, body []byte, key firewalld.AccessKey) (fas.Evidence, error)
 	}
 	r.RequestURI, r.Host = "/"+op, "service.local"
 	ev, _, err := sigv4.Capture(r, 1<<20)
-	return ev, err
+	if err != nil {
+		return fas.Evidence{}, err
+	}
+	return fas.SigV4Evidence(ev)
 }
 
 // A front end asks the firewall, over a socket, for what a customer's signed

@@ -23,7 +23,13 @@ import (
 // Config holds the parts of a firewall. All are required unless a comment says
 // otherwise.
 type Config struct {
-	Identities Identities
+	// Identities are the access keys of callers that sign with SigV4, for Region
+	// and Service. All three are required unless there are Verifiers.
+	Identities      Identities
+	Region, Service string
+	// Verifiers are those of further schemes of evidence, by the method that
+	// their callers have then.
+	Verifiers  map[tenant.Method]Verifier
 	Authorizer *authz.Authorizer
 	Profiles   []*profile.Verified
 	Issuer     Issuer
@@ -33,13 +39,14 @@ type Config struct {
 	Operations []Operation
 	// TicketKey seals tickets: 32 bytes that outlive the process.
 	TicketKey tenant.Secret
-	// Region and Service are what callers sign for.
-	Region, Service string
 	// OwnTTL is the life of an own session; zero means 30 s, at most 60 s.
 	OwnTTL time.Duration
 	// ReadReplay is how long the same signed read is answered again; zero
 	// means 5 s, negative means never.
 	ReadReplay time.Duration
+	// Replay remembers what was used; nil means in this process, for as many as
+	// a million signatures.
+	Replay ReplayStore
 }
 
 // Firewall is the identity firewall.
@@ -48,7 +55,8 @@ type Firewall struct {
 	ops      map[string]Operation
 	profiles map[string]*approved
 	tickets  cipher.AEAD
-	replay   *replayStore
+	replay   ReplayStore
+	verifier map[tenant.Method]Verifier
 	started  time.Time
 
 	creating sync.Mutex // one Create at a time
@@ -75,9 +83,13 @@ type catalogSession struct {
 // NewFirewall refuses a nil or missing part with [ErrConfig].
 func NewFirewall(c Config) (*Firewall, error) {
 	switch {
-	case c.Identities == nil, c.Authorizer == nil, len(c.Profiles) == 0, c.Issuer == nil, c.Registry == nil,
-		c.Keys == nil, c.Audit == nil, len(c.Operations) == 0, c.Region == "", c.Service == "":
+	case c.Authorizer == nil, len(c.Profiles) == 0, c.Issuer == nil, c.Registry == nil,
+		c.Keys == nil, c.Audit == nil, len(c.Operations) == 0:
 		return nil, ErrConfig
+	}
+	verifiers, err := c.verifiers()
+	if err != nil {
+		return nil, err
 	}
 	if c.OwnTTL <= 0 {
 		c.OwnTTL = 30 * time.Second
@@ -86,8 +98,11 @@ func NewFirewall(c Config) (*Firewall, error) {
 	if c.ReadReplay == 0 {
 		c.ReadReplay = 5 * time.Second
 	}
-	f := &Firewall{c: c, ops: map[string]Operation{}, profiles: map[string]*approved{}, replay: newReplayStore(1 << 20),
+	f := &Firewall{c: c, ops: map[string]Operation{}, profiles: map[string]*approved{}, replay: c.Replay, verifier: verifiers,
 		started: time.Now().Truncate(time.Second), catalogs: map[tenant.SessionID]catalogSession{}}
+	if f.replay == nil {
+		f.replay = &memory{max: 1 << 20}
+	}
 	for _, o := range c.Operations {
 		if o.Path == "" || o.Action == "" || len(o.Verbs) == 0 {
 			return nil, fmt.Errorf("%w: an operation is incomplete", ErrConfig)
@@ -110,7 +125,7 @@ func NewFirewall(c Config) (*Firewall, error) {
 		}
 		f.profiles[v.Profile().ID] = &approved{v, doc}
 	}
-	err := c.TicketKey.Use(func(key []byte) error {
+	err = c.TicketKey.Use(func(key []byte) error {
 		if len(key) != 32 {
 			return fmt.Errorf("%d bytes", len(key))
 		}
@@ -127,12 +142,31 @@ func NewFirewall(c Config) (*Firewall, error) {
 	return f, nil
 }
 
+// verifiers are those of all schemes, each there once.
+func (c Config) verifiers() (map[tenant.Method]Verifier, error) {
+	all := map[tenant.Method]Verifier{}
+	for m, v := range c.Verifiers {
+		if v == nil || m == tenant.MethodSigV4 || checkRaw(m, []byte{0}) != nil {
+			return nil, fmt.Errorf("%w: a verifier of scheme %q", ErrConfig, m)
+		}
+		all[m] = v
+	}
+	if c.Identities != nil {
+		if c.Region == "" || c.Service == "" {
+			return nil, fmt.Errorf("%w: identities without region or service", ErrConfig)
+		}
+		all[tenant.MethodSigV4] = sigv4Verifier{c.Identities, sigv4.Options{Region: c.Region, Service: c.Service}}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w: nobody verifies", ErrConfig)
+	}
+	return all, nil
+}
+
 // event starts the audit record of a decision.
 func event(kind string, ev Evidence, req Request, c tenant.Caller) audit.Event {
 	e := audit.Event{Time: time.Now(), Kind: kind, Request: req.RequestID, Customization: req.Customization, Tenant: c.Tenant(), User: c.User()}
-	if !ev.IsZero() {
-		e.Evidence = ev.Digest()
-	}
+	e.Evidence = ev.claim.Digest
 	return e
 }
 
@@ -159,78 +193,85 @@ func (f *Firewall) allow(ctx context.Context, e audit.Event, durable bool) error
 // verified is what a signed call amounts to.
 type verified struct {
 	op     Operation
+	claim  Claim
+	once   bool // the evidence is good once at this door
+	scheme tenant.Method
+	now    time.Time
 	caller tenant.Caller
 	permit authz.Permit
 	watch  stopwatch
 }
 
-// verify takes evidence through signature, time, replay and authorization. The
-// door keeps a signature that was good once for one door from opening it
-// twice.
-func (f *Firewall) verify(ctx context.Context, door string, ev Evidence, req Request) (v verified, e audit.Event, err error) {
-	watch := startWatch()
-	e = event("firewall."+door, ev, req, tenant.Caller{})
-	if ev.IsZero() || req.RequestID.IsZero() || req.TTL < 0 {
+// identify finds out who signed what, and when. Nothing is used up.
+func (f *Firewall) identify(ctx context.Context, door string, ev Evidence, req Request) (v verified, e audit.Event, err error) {
+	v.watch, v.now, v.scheme = startWatch(), time.Now(), ev.scheme
+	e = event("firewall."+door, Evidence{}, req, tenant.Caller{})
+	verifier, ok := f.verifier[ev.scheme]
+	if !ok || req.RequestID.IsZero() || req.TTL < 0 {
 		return v, e, f.deny(ctx, e, "no-evidence", ErrDenied)
 	}
-	op, ok := f.ops[ev.Path()]
-	if !ok || ev.Method() != "POST" {
-		return v, e, f.deny(ctx, e, "unknown-operation", ErrOperation)
-	}
-	now := time.Now()
-	var id Identity
-	var known bool
-	err = sigv4.Verify(ev, func(key string) (tenant.Secret, bool) {
-		id, known = f.c.Identities.Lookup(key)
-		return id.Secret, known
-	}, now, sigv4.Options{Region: f.c.Region, Service: f.c.Service})
+	id, claim, err := verifier.Verify(ctx, ev.raw, v.now)
+	e.Evidence = claim.Digest
 	if err != nil {
 		return v, e, f.deny(ctx, e, reasonOf(err), ErrDenied)
 	}
-	caller, err := tenant.VerifiedCaller(id.Tenant, id.User, tenant.MethodSigV4, ev.Time())
-	if err != nil {
+	if claim.check() != nil || claim.Level < LevelCanonical {
+		return v, e, f.deny(ctx, e, "no-claim", ErrDenied)
+	}
+	v.claim = claim
+	if v.caller, err = tenant.VerifiedCaller(id.Tenant, id.User, ev.scheme, claim.Time); err != nil {
 		return v, e, f.deny(ctx, e, "no-caller", ErrDenied)
 	}
-	e.Tenant, e.User = caller.Tenant(), caller.User()
-	once := op.Mutating || door == "exchange"
-	if once && ev.Time().Before(f.started) {
+	e.Tenant, e.User = v.caller.Tenant(), v.caller.User()
+	if v.op, ok = f.ops[claim.Path]; !ok || claim.Method != "POST" {
+		return v, e, f.deny(ctx, e, "unknown-operation", ErrOperation)
+	}
+	v.once = v.op.Mutating || door == "exchange"
+	if v.once && !f.replay.Durable() && claim.Time.Before(f.started) {
 		// What was claimed before this process started is not known any more.
 		return v, e, f.deny(ctx, e, "before-start", ErrDenied)
 	}
-	window := f.c.ReadReplay
-	if once {
-		window = -1
-	}
-	if !f.replay.claim(door, ev, now, window) {
-		return v, e, f.deny(ctx, e, "replayed", ErrReplayed)
-	}
-	watch.lap("verify")
-	if op.OnCustomization == req.Customization.IsZero() {
-		return v, e, f.deny(ctx, e, "wrong-target", ErrDenied)
-	}
-	permit, err := f.c.Authorizer.Authorize(ctx, caller, op.Action, authz.Resource{Tenant: caller.Tenant(), Customization: req.Customization})
-	if err != nil {
-		return v, e, f.deny(ctx, e, "not-authorized", ErrDenied)
-	}
-	e.PolicyRevision = string(permit.Revision())
-	watch.lap("authorize")
-	return verified{op, caller, permit, watch}, e, nil
+	return v, e, nil
 }
 
-func reasonOf(err error) string {
+// claim uses the evidence up at this door.
+func (f *Firewall) claim(ctx context.Context, door string, v *verified, e audit.Event) error {
+	first, fresh, err := f.replay.Claim(ctx, onceKey(door, v.scheme, v.claim.Once, 0), v.now, v.claim.end())
 	switch {
-	case errors.Is(err, sigv4.ErrSkew):
-		return "wrong-time"
-	case errors.Is(err, sigv4.ErrScope):
-		return "wrong-scope"
+	case err != nil:
+		return f.deny(ctx, e, "replay-store", ErrReplayed)
+	case !fresh && (v.once || v.now.Sub(first) > f.c.ReadReplay):
+		return f.deny(ctx, e, "replayed", ErrReplayed)
 	}
-	return "bad-signature"
+	v.watch.lap("verify")
+	return nil
+}
+
+// authorize asks the policies.
+func (f *Firewall) authorize(ctx context.Context, v *verified, e *audit.Event, target tenant.CustomizationID) error {
+	if v.op.OnCustomization == target.IsZero() {
+		return f.deny(ctx, *e, "wrong-target", ErrDenied)
+	}
+	var err error
+	v.permit, err = f.c.Authorizer.Authorize(ctx, v.caller, v.op.Action, authz.Resource{Tenant: v.caller.Tenant(), Customization: target})
+	if err != nil {
+		return f.deny(ctx, *e, "not-authorized", ErrDenied)
+	}
+	e.PolicyRevision = string(v.permit.Revision())
+	v.watch.lap("authorize")
+	return nil
 }
 
 // AssumeOwn implements [Gate]: a session on the service's own resource.
 func (f *Firewall) AssumeOwn(ctx context.Context, ev Evidence, req Request) (*Session, error) {
-	v, e, err := f.verify(ctx, "assume-own", ev, req)
+	v, e, err := f.identify(ctx, "assume-own", ev, req)
 	if err != nil {
+		return nil, err
+	}
+	if err := f.claim(ctx, "assume-own", &v, e); err != nil {
+		return nil, err
+	}
+	if err := f.authorize(ctx, &v, &e, req.Customization); err != nil {
 		return nil, err
 	}
 	s := &Session{id: tenant.NewSessionID(), tenant: v.caller.Tenant(), user: v.caller.User(), customization: req.Customization,
@@ -299,15 +340,20 @@ func (f *Firewall) keep(s *Session, c tenant.Caller, req Request) {
 
 // Exchange implements [Gate]: a session on the customer's own bucket.
 func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Session, error) {
+	v, e, err := f.identify(ctx, "exchange", ev, req)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.claim(ctx, "exchange", &v, e); err != nil {
+		return nil, err
+	}
 	// The target of the signed call may be the catalog while the row that it
 	// made is what the session is for; the row is checked below.
-	row := req.Customization
-	op, ok := f.ops[ev.Path()]
-	if ok && !op.OnCustomization {
-		req.Customization = tenant.CustomizationID{}
+	row, target := req.Customization, req.Customization
+	if !v.op.OnCustomization {
+		target = tenant.CustomizationID{}
 	}
-	v, e, err := f.verify(ctx, "exchange", ev, req)
-	if err != nil {
+	if err := f.authorize(ctx, &v, &e, target); err != nil {
 		return nil, err
 	}
 	e.Scope, e.Customization = sha256.Sum256(req.Scope), row
@@ -324,7 +370,7 @@ func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Ses
 	if !served {
 		return nil, f.deny(ctx, e, "operation-not-in-profile", ErrOperation)
 	}
-	bucket, prefix, reason := f.scope(p, ev, req.Scope)
+	bucket, prefix, reason := f.scope(p, v.claim.Body, req.Scope)
 	if reason != "" {
 		return nil, f.deny(ctx, e, reason, ErrScope)
 	}
@@ -340,7 +386,7 @@ func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Ses
 		return nil, err
 	}
 	v.watch.lap("audit")
-	creds, err := f.c.Issuer.Issue(ctx, Grant{s.id, v.caller, bucket, prefix, prof.Allow, req.Scope, s.expires, row, ev.Digest()})
+	creds, err := f.c.Issuer.Issue(ctx, Grant{s.id, v.caller, bucket, prefix, prof.Allow, req.Scope, s.expires, row, v.claim.Digest})
 	if err != nil {
 		return nil, f.deny(ctx, e, "issuer-failed", ErrDenied)
 	}
@@ -352,7 +398,7 @@ func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Ses
 
 // scope checks that the scope-down lies within the profile and within what the
 // signed body names. It returns the reason of a refusal.
-func (f *Firewall) scope(p *approved, ev Evidence, raw []byte) (bucket, prefix, reason string) {
+func (f *Firewall) scope(p *approved, signed, raw []byte) (bucket, prefix, reason string) {
 	if len(raw) == 0 {
 		return "", "", "scope-empty"
 	}
@@ -363,7 +409,7 @@ func (f *Firewall) scope(p *approved, ev Evidence, raw []byte) (bucket, prefix, 
 	if policy.Subset(p.doc, doc).Answer != policy.Yes {
 		return "", "", "scope-exceeds-profile"
 	}
-	uri, ok := pointer(ev.Body(), p.Profile().Bind)
+	uri, ok := pointer(signed, p.Profile().Bind)
 	rest, isS3 := strings.CutPrefix(uri, "s3://")
 	bucket, prefix, hasPrefix := strings.Cut(rest, "/")
 	if !ok || !isS3 || !hasPrefix || bucket == "" || prefix == "" || !strings.HasSuffix(prefix, "/") {

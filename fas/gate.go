@@ -6,12 +6,8 @@ import (
 
 	"github.com/cloisterdev/cloister/authz"
 	"github.com/cloisterdev/cloister/fas/policy"
-	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/tenant"
 )
-
-// Evidence is what the customer signed.
-type Evidence = sigv4.Evidence
 
 // Request says what a session is wanted for. It is the front end's word; the
 // firewall derives everything that matters from the evidence and its registry.
@@ -52,7 +48,8 @@ type Operation struct {
 	Verbs           []Verb
 }
 
-// Identity is whom an access key belongs to.
+// Identity is whom an access key, a token or a public key belongs to. Secret
+// is for access keys only.
 type Identity struct {
 	Tenant tenant.ID
 	User   tenant.UserID

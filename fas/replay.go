@@ -1,48 +1,31 @@
 package fas
 
 import (
+	"context"
 	"crypto/sha256"
-	"sync"
 	"time"
+
+	"github.com/cloisterdev/cloister/tenant"
 )
 
-// replayStore remembers signatures for as long as they verify. A full store
-// denies: forgetting would let a signature pass twice.
-type replayStore struct {
-	mu    sync.Mutex
-	max   int
-	seen  map[[32]byte]time.Time // first sight
-	swept time.Time
+// ReplayStore remembers what was used. It is what makes a signature good once,
+// so it is asked before anything leaves, and an error of it is a refusal.
+type ReplayStore interface {
+	// Claim keeps key until the given time, or longer, unless it is kept
+	// already. It returns when the key was first claimed, which is now for the
+	// one call of all for which fresh is true: of two calls at the same moment,
+	// in whatever process, one is fresh. A store without room returns an error.
+	// It is called concurrently.
+	Claim(ctx context.Context, key [32]byte, now, until time.Time) (first time.Time, fresh bool, err error)
+	// Durable reports whether the store outlives the firewall's process. With
+	// one that does not, evidence from before the firewall's start is refused
+	// where it is good once.
+	Durable() bool
 }
 
-// replayHorizon is longer than any evidence verifies.
-const replayHorizon = 31 * time.Minute
-
-func newReplayStore(max int) *replayStore {
-	return &replayStore{max: max, seen: map[[32]byte]time.Time{}, swept: time.Now()}
-}
-
-// claim reports whether the evidence may be used at this door now: at first
-// sight, and again within the window after it.
-func (s *replayStore) claim(door string, ev Evidence, now time.Time, window time.Duration) bool {
-	sig := ev.Signature()
-	key := sha256.Sum256(append([]byte(door+"\x00"), sig[:]...))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if first, ok := s.seen[key]; ok {
-		return window > 0 && now.Sub(first) <= window
-	}
-	if len(s.seen) >= s.max || now.Sub(s.swept) > time.Minute {
-		for k, t := range s.seen {
-			if now.Sub(t) > replayHorizon {
-				delete(s.seen, k)
-			}
-		}
-		s.swept = now
-		if len(s.seen) >= s.max {
-			return false
-		}
-	}
-	s.seen[key] = now
-	return true
+// onceKey names a use of evidence in the replay store. The doors are apart: what
+// was good for one does not open another twice.
+func onceKey(door string, scheme tenant.Method, once [32]byte, nth byte) [32]byte {
+	b := append([]byte(door+"\x00"+string(scheme)+"\x00"), once[:]...)
+	return sha256.Sum256(append(b, nth))
 }

@@ -1,80 +1,80 @@
 package fas
 
 import (
-	"fmt"
-	"net/http/httptest"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/cloisterdev/cloister/fas/sigv4"
+	"github.com/cloisterdev/cloister/tenant"
 )
 
-// claimed makes evidence that differs from other evidence by its signature.
-func claimed(t testing.TB, n int) Evidence {
+func replayKey(n int) [32]byte {
+	return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
+}
+
+func newStore(t testing.TB, max int) *memory {
 	t.Helper()
-	var sig [32]byte
-	sig[0], sig[1], sig[2] = byte(n), byte(n>>8), byte(n>>16)
-	r := httptest.NewRequest("POST", "/X", nil)
-	r.Header.Set("X-Amz-Date", "20260301T120000Z")
-	r.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=AKIA/20260301/r/s/aws4_request, SignedHeaders=host;x-amz-date, Signature=%x", sig))
-	ev, _, err := sigv4.Capture(r, 0)
+	s, err := MemoryReplay(max)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ev
+	return s.(*memory)
 }
 
-func TestReplayWindow(t *testing.T) {
+// fresh claims a key for as long as SigV4 evidence lives.
+func fresh(t testing.TB, s ReplayStore, n int, at time.Time) bool {
+	t.Helper()
+	_, fresh, err := s.Claim(context.Background(), replayKey(n), at, at.Add(5*time.Minute))
+	if err != nil && !errors.Is(err, errFull) {
+		t.Fatal(err)
+	}
+	return fresh
+}
+
+// The store says when a key was claimed, to the millisecond, for as long as it
+// was asked to.
+func TestReplayFirst(t *testing.T) {
 	t.Parallel()
-	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	const window = 5 * time.Second
-	for _, c := range []struct {
-		name   string
-		after  time.Duration
-		window time.Duration
-		want   bool
-	}{
-		{"at once, good once", 0, -1, false},
-		{"without a window", 0, 0, false},
-		{"within the window", window - 1, window, true},
-		{"at its end", window, window, true},
-		{"after the window", window + 1, window, false},
-		{"a minute later", time.Minute, window, false},
-		{"while evidence still verifies", 15 * time.Minute, window, false},
-		{"with the other clock set back", -time.Minute, -1, false},
-	} {
-		s := newReplayStore(10)
-		ev := claimed(t, 1)
-		if !s.claim("own", ev, at, c.window) {
-			t.Fatalf("%s: the first time is refused", c.name)
-		}
-		if got := s.claim("own", ev, at.Add(c.after), c.window); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
-		}
-		// A use within the window does not begin another.
-		if s.claim("own", ev, at.Add(window+1), c.window) {
-			t.Errorf("%s: accepted later", c.name)
-		}
-		if !s.claim("own", claimed(t, 2), at.Add(c.after), c.window) {
-			t.Errorf("%s: other evidence is refused", c.name)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 7e6, time.UTC)
+	until := at.Add(5 * time.Minute)
+	for name, after := range map[string]time.Duration{"at once": 0, "a moment later": time.Millisecond, "a minute later": time.Minute,
+		"at the end": 5 * time.Minute, "with the other clock set back": -time.Minute} {
+		for _, again := range []time.Time{until, until.Add(10 * time.Minute), at} {
+			s := newStore(t, 10)
+			if _, ok, err := s.Claim(context.Background(), replayKey(1), at, until); !ok || err != nil {
+				t.Fatal(name, ok, err)
+			}
+			first, ok, err := s.Claim(context.Background(), replayKey(1), at.Add(after), again)
+			if ok || err != nil || !first.Equal(at) {
+				t.Errorf("%s: %v, %v, %v", name, first, ok, err)
+			}
+			if !fresh(t, s, 2, at.Add(after)) {
+				t.Errorf("%s: another key is not fresh", name)
+			}
 		}
 	}
 }
 
-// The doors are apart: what was good for one was not used up for the other,
-// and each counts for itself.
-func TestReplayDoors(t *testing.T) {
+// The doors are apart, and so are the schemes and the uses.
+func TestReplayNames(t *testing.T) {
 	t.Parallel()
-	s, at, ev := newReplayStore(10), time.Now(), claimed(t, 1)
-	for _, door := range []string{"assume-own", "exchange"} {
-		if !s.claim(door, ev, at, -1) {
-			t.Errorf("%s: the first time", door)
+	seen := map[[32]byte]bool{}
+	for _, once := range [][32]byte{{1}, {2}} {
+		for _, door := range []string{"assume-own", "exchange"} {
+			for _, scheme := range []tenant.Method{tenant.MethodSigV4, tenant.MethodOIDC} {
+				for nth := range byte(3) {
+					seen[onceKey(door, scheme, once, nth)] = true
+				}
+			}
 		}
-		if s.claim(door, ev, at, -1) {
-			t.Errorf("%s: the second time", door)
-		}
+	}
+	if want := 2 * 2 * 2 * 3; len(seen) != want {
+		t.Errorf("%d names of %d", len(seen), want)
 	}
 }
 
@@ -82,68 +82,67 @@ func TestReplayDoors(t *testing.T) {
 // room again when nothing that it forgets verifies any more.
 func TestReplayCapacity(t *testing.T) {
 	t.Parallel()
-	s := newReplayStore(3)
-	at := s.swept
+	s, at := newStore(t, 3), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for n := range 3 {
-		if !s.claim("own", claimed(t, n), at, -1) {
+		if !fresh(t, s, n, at) {
 			t.Fatal(n)
 		}
 	}
-	for _, later := range []time.Duration{0, 2 * time.Minute, replayHorizon} {
-		if s.claim("own", claimed(t, 9), at.Add(later), -1) {
-			t.Errorf("a full store accepted, after %s", later)
+	for _, later := range []time.Duration{0, 2 * time.Minute, 5 * time.Minute} {
+		if _, ok, err := s.Claim(context.Background(), replayKey(9), at.Add(later), at.Add(later+time.Minute)); ok || !errors.Is(err, errFull) {
+			t.Errorf("a full store, after %s: %v, %v", later, ok, err)
 		}
 		for n := range 3 {
-			if s.claim("own", claimed(t, n), at.Add(later), -1) {
+			if fresh(t, s, n, at.Add(later)) {
 				t.Errorf("%d is good again after %s", n, later)
 			}
 		}
 	}
-	if !s.claim("own", claimed(t, 9), at.Add(replayHorizon+1), -1) {
+	if !fresh(t, s, 9, at.Add(5*time.Minute+generation)) {
 		t.Error("there is no room for ever")
 	}
-	if len(s.seen) != 1 {
-		t.Errorf("%d kept", len(s.seen))
+	if got := s.kept.Load(); got != 1 {
+		t.Errorf("%d kept", got)
 	}
 }
 
-// Nothing that still verifies is forgotten when the store is swept.
-func TestReplaySweep(t *testing.T) {
+// Nothing that still verifies is forgotten while others come and go.
+func TestReplayGenerations(t *testing.T) {
 	t.Parallel()
-	s := newReplayStore(100)
-	at, old := s.swept, claimed(t, 1)
-	if !s.claim("own", old, at, -1) {
-		t.Fatal("the first time")
+	s, at := newStore(t, 10_000), time.Date(2026, 3, 1, 12, 0, 59, 0, time.UTC)
+	end := at.Add(MaxEvidenceLife)
+	if _, ok, err := s.Claim(context.Background(), replayKey(0), at, end); !ok || err != nil {
+		t.Fatal(ok, err)
 	}
-	for m := 1; m <= 30; m++ {
+	for m := 1; m <= 60; m++ {
 		now := at.Add(time.Duration(m) * time.Minute)
-		if !s.claim("own", claimed(t, 100+m), now, -1) {
+		if !fresh(t, s, m, now) {
 			t.Fatalf("new evidence after %d minutes", m)
 		}
-		if s.claim("own", old, now, -1) {
-			t.Fatalf("good again after %d minutes", m)
+		if _, ok, err := s.Claim(context.Background(), replayKey(0), now, end); ok || err != nil {
+			t.Fatalf("good again after %d minutes: %v", m, err)
 		}
 	}
-	// A caller's clock may be ahead by what a verifier grants at most, and the
-	// evidence be as old as it grants at most.
-	if replayHorizon <= 2*15*time.Minute {
-		t.Error("evidence outlives its entry")
+	if got := s.kept.Load(); got > 61 {
+		t.Errorf("%d kept", got)
+	}
+	if _, ok, err := s.Claim(context.Background(), replayKey(1e6), at, at.Add(3*MaxEvidenceLife)); ok || err == nil {
+		t.Error("an entry for longer than its time can say")
+	}
+	if s, err := MemoryReplay(0); !errors.Is(err, ErrConfig) || s != nil {
+		t.Errorf("a store for nothing: %v", err)
 	}
 }
 
 func TestReplayConcurrent(t *testing.T) {
 	t.Parallel()
-	s, at := newReplayStore(1000), time.Now()
-	var evs []Evidence
-	for n := range 50 {
-		evs = append(evs, claimed(t, n))
-	}
+	s, at := newStore(t, 1000), time.Now()
 	var wg sync.WaitGroup
 	var good atomic.Int64
 	for range 16 {
 		wg.Go(func() {
-			for _, ev := range evs {
-				if s.claim("own", ev, at, -1) {
+			for n := range 50 {
+				if fresh(t, s, n, at) {
 					good.Add(1)
 				}
 			}
@@ -151,6 +150,6 @@ func TestReplayConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	if good.Load() != 50 {
-		t.Errorf("50 signatures were good %d times", good.Load())
+		t.Errorf("50 keys were fresh %d times", good.Load())
 	}
 }

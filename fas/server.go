@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -93,7 +92,7 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 		}
 		return nil
 	case "assume-own", "exchange":
-		ev, err := sigv4.ParseEvidence(in.Evidence)
+		ev, err := ParseEvidence(in.Evidence)
 		if err != nil {
 			return refuse("malformed-evidence", ErrDenied)
 		}

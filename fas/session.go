@@ -11,19 +11,22 @@ import (
 
 // The sentinel errors of this package; see the package documentation.
 var (
-	ErrDenied    = errors.New("fas: denied")
-	ErrOperation = errors.New("fas: no such operation")
-	ErrReplayed  = errors.New("fas: evidence was used before")
-	ErrScope     = errors.New("fas: scope-down not accepted")
-	ErrTicket    = errors.New("fas: ticket not accepted")
-	ErrRole      = errors.New("fas: not allowed on this connection")
-	ErrExpired   = errors.New("fas: session expired")
-	ErrClosed    = errors.New("fas: closed")
-	ErrVerb      = errors.New("fas: not a verb of this session")
-	ErrConflict  = errors.New("fas: the state does not allow this")
-	ErrAudit     = errors.New("fas: the decision could not be recorded")
-	ErrConfig    = errors.New("fas: a part is missing")
-	ErrInternal  = errors.New("fas: the firewall failed")
+	ErrNoEvidence = errors.New("fas: not evidence")
+	ErrDenied     = errors.New("fas: denied")
+	ErrOperation  = errors.New("fas: no such operation")
+	ErrReplayed   = errors.New("fas: evidence was used before")
+	ErrScope      = errors.New("fas: scope-down not accepted")
+	ErrTicket     = errors.New("fas: ticket not accepted")
+	ErrRole       = errors.New("fas: not allowed on this connection")
+	ErrExpired    = errors.New("fas: session expired")
+	ErrClosed     = errors.New("fas: closed")
+	ErrVerb       = errors.New("fas: not a verb of this session")
+	ErrConflict   = errors.New("fas: the state does not allow this")
+	ErrAudit      = errors.New("fas: the decision could not be recorded")
+	ErrConfig     = errors.New("fas: a part is missing")
+	ErrInternal   = errors.New("fas: the firewall failed")
+
+	errFull = errors.New("fas: the replay store is full")
 )
 
 // Verb is one thing that a session may be used for.

@@ -164,7 +164,9 @@ func (w *world) evidence(op string, at time.Time) fas.Evidence {
 	w.ok(err)
 	ev, err = ev.WithBody(b)
 	w.ok(err)
-	return ev
+	out, err := fas.SigV4Evidence(ev)
+	w.ok(err)
+	return out
 }
 
 func (w *world) own(op string, id tenant.CustomizationID) (*fas.Session, error) {

@@ -143,7 +143,11 @@ func (o *owner) ask(who firewalld.AccessKey, operation string, ttl time.Duration
 		return nil, err
 	}
 	r.RequestURI = r.URL.Path
-	ev, _, err := sigv4.Capture(r, 1<<16)
+	signed, _, err := sigv4.Capture(r, 1<<16)
+	if err != nil {
+		return nil, err
+	}
+	ev, err := fas.SigV4Evidence(signed)
 	if err != nil {
 		return nil, err
 	}

@@ -8,8 +8,16 @@ import (
 // Method is how a caller proved who they are.
 type Method string
 
-// MethodSigV4 is a request signed with AWS Signature Version 4.
-const MethodSigV4 Method = "sigv4"
+// The methods that Cloister knows.
+const (
+	// MethodSigV4 is a request signed with AWS Signature Version 4.
+	MethodSigV4 Method = "sigv4"
+	// MethodOIDC is a token of the tenant's own identity provider, bound to the
+	// request.
+	MethodOIDC Method = "oidc"
+	// MethodHTTPSignature is a request signed as RFC 9421 says.
+	MethodHTTPSignature Method = "http-signature"
+)
 
 // Caller is an authenticated user of one tenant. The zero value is nobody, and
 // every package refuses it. It is a plain value, safe to copy.

@@ -33,7 +33,10 @@ func (g *gallery) evidence(u client.User, op string, body []byte) (fas.Evidence,
 	if err != nil {
 		return fas.Evidence{}, err
 	}
-	return ev.WithBody(got)
+	if ev, err = ev.WithBody(got); err != nil {
+		return fas.Evidence{}, err
+	}
+	return fas.SigV4Evidence(ev)
 }
 
 func scopeFor(actions []string, where string) ([]byte, error) {

@@ -33,6 +33,12 @@ type Options struct {
 	Region, Service string
 	// OwnTTL and ReadReplay are passed on to the firewall.
 	OwnTTL, ReadReplay time.Duration
+	// Verifiers are those of further schemes of evidence, and Replay is the
+	// store of what was used; both are passed on to the firewall. A tenant's
+	// settings are put into force before its identities count, whatever the
+	// scheme.
+	Verifiers map[tenant.Method]fas.Verifier
+	Replay    fas.ReplayStore
 }
 
 // Server is a firewall over a directory.
@@ -117,12 +123,19 @@ func (s *Server) wire(dir string, v *vault, rec audit.Recorder, o Options) error
 	if o.Service == "" {
 		o.Service = "codewhisperer"
 	}
+	verifiers := map[tenant.Method]fas.Verifier{}
 	settings := &tenants{v: v, rec: rec, effect: s.applyTenant, applied: map[tenant.ID]os.FileInfo{}}
+	for m, v := range o.Verifiers {
+		if v == nil {
+			return fmt.Errorf("%w: a verifier of scheme %q", fas.ErrConfig, m)
+		}
+		verifiers[m] = settled{v, settings}
+	}
 	s.Firewall, err = fas.NewFirewall(fas.Config{
 		Identities: &identities{v: v, dir: filepath.Join(dir, "identities"), tenants: settings}, Authorizer: s.authorizer,
 		Profiles: []*profile.Verified{approved}, Issuer: s.authority, Registry: s.registry, Keys: keyService{s.kms, settings},
 		Audit: rec, Operations: o.Operations, TicketKey: tenant.NewSecret(ticket), Region: o.Region, Service: o.Service,
-		OwnTTL: o.OwnTTL, ReadReplay: o.ReadReplay,
+		OwnTTL: o.OwnTTL, ReadReplay: o.ReadReplay, Verifiers: verifiers, Replay: o.Replay,
 	})
 	return err
 }

@@ -155,7 +155,11 @@ func (w *world) evidence(p person, op, body string) fas.Evidence {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return ev
+	out, err := fas.SigV4Evidence(ev)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out
 }
 
 func (w *world) own(p person, op string, id tenant.CustomizationID) (*fas.Session, error) {

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/tenant"
@@ -166,6 +167,22 @@ func (i *identities) Lookup(key string) (fas.Identity, bool) {
 		return fas.Identity{}, false
 	}
 	return id, true
+}
+
+// settled refuses identities of tenants whose settings cannot be put into
+// force.
+type settled struct {
+	fas.Verifier
+	tenants *tenants
+}
+
+// Verify implements fas.Verifier.
+func (s settled) Verify(ctx context.Context, raw []byte, now time.Time) (fas.Identity, fas.Claim, error) {
+	id, c, err := s.Verifier.Verify(ctx, raw, now)
+	if err == nil {
+		err = s.tenants.current(ctx, id.Tenant)
+	}
+	return id, c, err
 }
 
 func (i *identities) find(key string) (fas.Identity, bool) {

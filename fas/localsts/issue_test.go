@@ -48,9 +48,11 @@ func issue(t *testing.T, ttl time.Duration) (*fas.Session, localsts.Material) {
 	must(err)
 	must(sigv4.SignRequest(r, body, sigv4.Credentials{AccessKeyID: user.AccessKeyID, Secret: tenant.NewSecret([]byte(user.SecretAccessKey)), Region: "us-east-1", Service: "codewhisperer"}, time.Now()))
 	r.RequestURI, r.Host = "/CreateCustomization", "service.local"
-	ev, b, err := sigv4.Capture(r, 1<<20)
+	signed, b, err := sigv4.Capture(r, 1<<20)
 	must(err)
-	ev, err = ev.WithBody(b)
+	signed, err = signed.WithBody(b)
+	must(err)
+	ev, err := fas.SigV4Evidence(signed)
 	must(err)
 	ctx := context.Background()
 	row := customization(t, wall, ev)

@@ -59,8 +59,9 @@ func run(ctx context.Context) error {
 			return nil, err
 		}
 		r.RequestURI = r.URL.Path // a server finds it there
-		ev, _, err := sigv4.Capture(r, 1<<10)
-		if err != nil {
+		signed, _, err1 := sigv4.Capture(r, 1<<10)
+		ev, err2 := fas.SigV4Evidence(signed)
+		if err := errors.Join(err1, err2); err != nil {
 			return nil, err
 		}
 		return wall.AssumeOwn(ctx, ev, fas.Request{RequestID: tenant.NewRequestID()})

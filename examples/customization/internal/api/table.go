@@ -41,7 +41,7 @@ type Line struct {
 type Call struct {
 	Request  tenant.RequestID
 	Session  *fas.Session
-	Evidence sigv4.Evidence
+	Evidence fas.Evidence
 	Target   tenant.CustomizationID
 	Trace    *Trace
 }
@@ -184,7 +184,12 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	trace := newTrace()
 	r.Body = http.MaxBytesReader(w, r.Body, op.MaxBody)
-	ev, body, err := sigv4.Capture(r, op.MaxBody)
+	signed, body, err := sigv4.Capture(r, op.MaxBody)
+	if err != nil {
+		fail(err)
+		return
+	}
+	ev, err := fas.SigV4Evidence(signed)
 	if err != nil {
 		fail(err)
 		return
@@ -207,7 +212,10 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
 	defer cancel()
 	if op.Mutating {
-		if ev, err = ev.WithBody(body); err != nil {
+		if signed, err = signed.WithBody(body); err == nil {
+			ev, err = fas.SigV4Evidence(signed)
+		}
+		if err != nil {
 			fail(err)
 			return
 		}

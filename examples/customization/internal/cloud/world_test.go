@@ -179,7 +179,10 @@ func (w *world) evidence(prefix string) fas.Evidence {
 	if err == nil {
 		ev, err = ev.WithBody(b)
 	}
-	return must[fas.Evidence](w.t)(ev, err)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return must[fas.Evidence](w.t)(fas.SigV4Evidence(ev))
 }
 
 // s3 is the official client with its defaults.

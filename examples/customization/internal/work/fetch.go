@@ -16,7 +16,6 @@ import (
 	"strings"
 
 	"github.com/cloisterdev/cloister/fas"
-	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -76,7 +75,7 @@ func Fetch(ctx context.Context, raw []byte, files []*os.File) ([]byte, error) {
 	if err := json.Unmarshal(raw, &req); err != nil || len(files) != 3 {
 		return nil, errors.New("work: a fetch needs its request and three descriptors")
 	}
-	ev, err := sigv4.ParseEvidence(req.Evidence)
+	ev, err := fas.ParseEvidence(req.Evidence)
 	if err != nil {
 		return nil, err
 	}

@@ -107,7 +107,10 @@ func (w *world) evidence() fas.Evidence {
 	if err == nil {
 		ev, err = ev.WithBody(b)
 	}
-	return must[fas.Evidence](w.t)(ev, err)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return must[fas.Evidence](w.t)(fas.SigV4Evidence(ev))
 }
 
 func (w *world) attach() *os.File {

@@ -214,7 +214,11 @@ func (w *World) ask(ctx context.Context, who firewalld.AccessKey, operation stri
 		return nil, err
 	}
 	r.RequestURI = r.URL.Path
-	ev, _, err := sigv4.Capture(r, 1<<16)
+	signed, _, err := sigv4.Capture(r, 1<<16)
+	if err != nil {
+		return nil, err
+	}
+	ev, err := fas.SigV4Evidence(signed)
 	if err != nil {
 		return nil, err
 	}

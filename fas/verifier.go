@@ -1,0 +1,66 @@
+package fas
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cloisterdev/cloister/fas/sigv4"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// Verifier decides about the evidence of one scheme, inside the firewall. It
+// reads raw again and knows nothing of what a front end made of it. An error,
+// whatever it is, is a refusal: the caller is told [ErrDenied], and the audit
+// log the reason that the error wraps: [ErrTime] or [ErrAudience], and "bad
+// signature" for every other. The claim beside an error is for the record
+// only. Verify is called concurrently.
+type Verifier interface {
+	Verify(ctx context.Context, raw []byte, now time.Time) (Identity, Claim, error)
+}
+
+// Reasons of a [Verifier] that the audit log tells apart. No caller sees them.
+var (
+	ErrTime     = errors.New("fas: signed at the wrong time")
+	ErrAudience = errors.New("fas: signed for somebody else")
+)
+
+// sigv4Verifier verifies SigV4 evidence against the secrets of access keys.
+type sigv4Verifier struct {
+	ids  Identities
+	opts sigv4.Options
+}
+
+// Verify implements [Verifier].
+func (s sigv4Verifier) Verify(_ context.Context, raw []byte, now time.Time) (id Identity, c Claim, err error) {
+	ev, err := sigv4.ParseEvidence(raw)
+	if err != nil {
+		return id, c, err
+	}
+	c = sigv4Claim(ev)
+	c.Until = ev.Time().Add(5 * time.Minute) // the default of sigv4.Options
+	known := false
+	err = sigv4.Verify(ev, func(key string) (tenant.Secret, bool) {
+		id, known = s.ids.Lookup(key)
+		return id.Secret, known
+	}, now, s.opts)
+	switch {
+	case errors.Is(err, sigv4.ErrSkew):
+		err = ErrTime
+	case errors.Is(err, sigv4.ErrScope):
+		err = ErrAudience
+	}
+	return id, c, err
+}
+
+func reasonOf(err error) string {
+	switch {
+	case errors.Is(err, ErrTime):
+		return "wrong-time"
+	case errors.Is(err, ErrAudience):
+		return "wrong-scope"
+	case errors.Is(err, ErrNoEvidence), errors.Is(err, sigv4.ErrMalformed):
+		return "malformed-evidence"
+	}
+	return "bad-signature"
+}
