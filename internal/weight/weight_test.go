@@ -78,6 +78,7 @@ func TestRequirements(t *testing.T) {
 		{"kmsctx", []string{"kmsctx", "kmsctx/localkms"}, 4},
 		{"fas", []string{"fas"}, 5},
 		{"fas parts", []string{"fas/sigv4", "fas/policy"}, 1},
+		{"fas/awssts", []string{"fas/awssts"}, 13},
 		{"workflow", []string{"workflow"}, 3},
 		{"sandbox", []string{"sandbox"}, 6},
 	} {

@@ -1,0 +1,54 @@
+// Package awssts gives forward access sessions on AWS, and says who enforces
+// what: public AWS has no forward access sessions for a service outside of it.
+//
+// An [Issuer], inside the firewall, calls AssumeRole for the tenant's own role
+// with a session policy. A [Provider] hands a session's credentials to clients
+// of aws-sdk-go-v2 and to nobody after its end.
+//
+// # What it promises
+//
+//   - What is sent to STS lies within the profile, proved before; the role's own
+//     policy bounds it again. STS takes one layer of session policies (managed
+//     ones would be added to it, not intersected with it), so none but ours is
+//     ever sent.
+//   - Each allowance carries DateLessThan aws:CurrentTime at the session's end:
+//     AWS refuses the keys then, though STS lets none live below 15 minutes.
+//   - What is not allowed is denied in words, AssumeRole included: a policy on a
+//     resource that names the session cannot reach past the scope-down.
+//   - The session carries the tenant and the customization as tags, and the
+//     signed call as its SourceIdentity, in every record of CloudTrail.
+//   - A provider never refreshes and never falls back.
+//
+// # What it refuses
+//
+//	ErrConfig     a missing part
+//	ErrGrant      the zero Grant, one that is over, one of more than an hour
+//	ErrScope      an empty or malformed scope-down, one not proved to lie within
+//	              the profile, one whose outside cannot be closed
+//	ErrTooLarge   a session policy above 2,048 characters
+//	ErrPacked     STS's PackedPolicyTooLarge
+//	ErrRole       a tenant without a role or an external ID
+//	ErrRefused    AccessDenied from STS
+//	ErrService    no answer, or one that is not about what was asked
+//	ErrAmbient    AWS credentials in the environment, for who asks
+//
+// All of it is safe for concurrent use.
+//
+// # Who enforces "no signed call, no access"
+//
+// With AssumeRole it is the firewall alone: AWS enforces what a session can do
+// and until when, not that a customer asked for it. A compromised firewall can
+// assume every role that tenants gave it.
+//
+// # What it does not protect against
+//
+// AWS cannot recall keys; until the session's end, at most the profile's life,
+// stolen ones serve. The SDK needs a secret as a Go string, and copies of
+// strings cannot be wiped. The metadata service of the machine is closed by
+// network policy, not here. The clock that ends a session is that of AWS, the
+// one that sets the end is ours.
+//
+// Source: AWS STS API Reference, AssumeRole; IAM User Guide, "Policies and
+// permissions", session policies, and "Actions, resources, and condition keys
+// for AWS STS".
+package awssts
