@@ -2,333 +2,358 @@ package kmsctx
 
 import (
 	"context"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/rand"
-	"crypto/sha512"
+	"crypto/ecdsa"
 	"crypto/subtle"
-	"encoding/binary"
-	"fmt"
+	"hash"
+	"math"
+	"reflect"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
 )
+
+// Options say what an envelope writes and what it accepts. The zero value is
+// the default, and the strictest in everything that is a matter of trust.
+type Options struct {
+	// FrameLength is the plaintext of a frame when sealing, in bytes. Zero
+	// means 64 KiB; at most 16 MiB.
+	FrameLength int
+	// Suite is what is written. Both suites are read.
+	Suite Suite
+	// RefuseSigned refuses to read signed messages. A stream of one releases
+	// its frames, each verified, before the signature over all of them is seen.
+	RefuseSigned bool
+
+	// MaxPlaintext is the largest plaintext that Seal and Open take, in bytes.
+	// Zero means 64 MiB.
+	MaxPlaintext int
+	// MaxStream is the largest plaintext of a stream or a random-access
+	// reader, in bytes. Zero means what the format can carry.
+	MaxStream int64
+	// MaxEncryptedKeys is how many encrypted data keys a message may carry.
+	// Zero means 4.
+	MaxEncryptedKeys int
+	// MaxHeader is the longest header accepted, in bytes. Zero means 64 KiB.
+	MaxHeader int
+	// MaxFrame is the longest frame accepted when reading, in bytes of
+	// plaintext. Zero means 16 MiB.
+	MaxFrame int
+
+	// RequiredKeys are keys that every context must have, both of what is
+	// sealed and of what a reader expects.
+	RequiredKeys []string
+	// Withheld are keys whose pairs are authenticated and not stored: a
+	// message does not name them, and opens only for who knows their values.
+	// A reader needs the same list.
+	Withheld []string
+	// Subset accepts a message whose context has more pairs than the reader
+	// expects. Without it both must be equal.
+	Subset bool
+
+	// AllowUnframed also reads messages whose body is a single block, as some
+	// implementations write. A stream holds such a body in memory, up to
+	// MaxPlaintext.
+	AllowUnframed bool
+	// AllowRewrap permits [Envelope.Rewrap], whose documentation says what it
+	// costs.
+	AllowRewrap bool
+
+	// Workers is how many goroutines seal or open a message of 512 KiB or
+	// more. Zero means one a processor, at most 4.
+	Workers int
+}
 
 const (
-	formatVersion = 0x02
-	suiteID       = 0x0478
-	messageIDLen  = 32
-	commitLen     = 32
-	contentFramed = 0x02
-	finalMarker   = 0xffffffff
-	// frameOverhead is sequence number, IV and tag; a final frame has its
-	// marker and length besides.
-	frameOverhead = 4 + gcmNonce + gcmTag
-	finalOverhead = frameOverhead + 8
+	maxFrame    = 16 << 20
+	maxWorkers  = 64
+	parallelMin = 512 << 10
 )
 
-// Options bound what an envelope writes and reads. The zero value is the
-// default.
-type Options struct {
-	// FrameLength is the plaintext of a frame when sealing, in bytes; zero
-	// means 64 KiB, at most 16 MiB.
-	FrameLength int
-	// MaxPlaintext is the largest plaintext sealed or opened, in bytes; zero
-	// means 64 MiB.
-	MaxPlaintext int
-	// MaxEncryptedKeys is how many encrypted data keys a message may carry;
-	// zero means 4.
-	MaxEncryptedKeys int
-}
-
-const maxFrame = 16 << 20
-
-// Envelope seals and opens messages with one keyring.
+// Envelope seals and opens messages with one keyring. It is safe for
+// concurrent use.
 type Envelope struct {
-	ring Keyring
-	o    Options
+	ring     Keyring
+	o        Options
+	l        limits
+	withheld map[string]bool
 }
 
-// New makes an envelope. It refuses a nil keyring and options out of range.
+// New makes an envelope. It refuses a nil keyring with [ErrMalformed], options
+// out of range with [ErrLimit], an unknown suite with [ErrUnsupported]. A nil
+// opts means the defaults.
 func New(ring Keyring, opts *Options) (*Envelope, error) {
 	if ring == nil {
-		return nil, fmt.Errorf("%w: no keyring", ErrMalformed)
+		return nil, at("new", fail(ErrMalformed, "no keyring"))
 	}
 	o := Options{}
 	if opts != nil {
 		o = *opts
 	}
-	if o.FrameLength == 0 {
-		o.FrameLength = 64 << 10
+	for _, d := range []struct {
+		v    *int
+		zero int
+		most int
+	}{
+		{&o.FrameLength, 64 << 10, maxFrame},
+		{&o.MaxPlaintext, 64 << 20, math.MaxInt},
+		{&o.MaxEncryptedKeys, 4, maxWire},
+		{&o.MaxHeader, 64 << 10, math.MaxInt32},
+		{&o.MaxFrame, maxFrame, math.MaxInt32},
+		{&o.Workers, min(runtime.GOMAXPROCS(0), 4), maxWorkers},
+	} {
+		if *d.v == 0 {
+			*d.v = d.zero
+		}
+		if *d.v < 0 || *d.v > d.most {
+			return nil, at("new", fail(ErrLimit, "options out of range"))
+		}
 	}
-	if o.MaxPlaintext == 0 {
-		o.MaxPlaintext = 64 << 20
+	if o.MaxStream == 0 {
+		o.MaxStream = math.MaxInt64
 	}
-	if o.MaxEncryptedKeys == 0 {
-		o.MaxEncryptedKeys = 4
+	if o.MaxStream < 0 {
+		return nil, at("new", fail(ErrLimit, "options out of range"))
 	}
-	if o.FrameLength < 1 || o.FrameLength > maxFrame || o.MaxPlaintext < 0 || o.MaxEncryptedKeys < 0 {
-		return nil, fmt.Errorf("%w: options out of range", ErrLimit)
+	if o.Suite == 0 {
+		o.Suite = Committing
 	}
-	return &Envelope{ring, o}, nil
+	if !o.Suite.known() {
+		return nil, at("new", fail(ErrUnsupported, "suite %v", o.Suite))
+	}
+	e := &Envelope{ring, o, limits{o.MaxEncryptedKeys, o.MaxHeader, o.MaxFrame, o.AllowUnframed}, map[string]bool{}}
+	e.o.RequiredKeys, e.o.Withheld = slices.Clone(o.RequiredKeys), nil
+	for _, k := range append(slices.Clone(o.Withheld), o.RequiredKeys...) {
+		if k == "" || strings.HasPrefix(k, reserved) {
+			return nil, at("new", fail(ErrContext, "a required or withheld key is empty or reserved"))
+		}
+	}
+	for _, k := range o.Withheld {
+		e.withheld[k] = true
+	}
+	return e, nil
 }
 
-// keys derives the commitment and the content cipher of a message.
-func keys(dataKey, messageID []byte) (commit []byte, aead cipher.AEAD, err error) {
-	prk, err := hkdf.Extract(sha512.New, dataKey, messageID)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer clear(prk)
-	if commit, err = hkdf.Expand(sha512.New, prk, "COMMITKEY", commitLen); err != nil {
-		return nil, nil, err
-	}
-	key, err := hkdf.Expand(sha512.New, prk, string([]byte{suiteID >> 8, suiteID & 0xff})+"DERIVEKEY", DataKeyLen)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer clear(key)
-	aead, err = newGCM(key)
-	return commit, aead, err
-}
-
-// Seal appends to dst a message that holds plaintext, bound to the context.
-// dst must not overlap plaintext.
-func (e *Envelope) Seal(ctx context.Context, dst, plaintext []byte, ec Context) ([]byte, error) {
+// accepts checks a context that a caller gives.
+func (e *Envelope) accepts(ec Context) error {
 	if ec.IsZero() {
-		return nil, fmt.Errorf("%w: none given", ErrContext)
+		return fail(ErrContext, "none given")
 	}
-	if len(plaintext) > e.o.MaxPlaintext {
-		return nil, fmt.Errorf("%w: %d bytes of plaintext", ErrLimit, len(plaintext))
+	for _, k := range e.o.RequiredKeys {
+		if _, ok := ec.pairs[k]; !ok {
+			return fail(ErrContext, "a required key is missing")
+		}
 	}
-	dk, err := e.ring.GenerateDataKey(ctx, ec)
+	return nil
+}
+
+// work is the scratch space of one message, or of one goroutine of one.
+type work struct {
+	content contentKeys
+	f       framer
+	zero    [gcmNonce]byte // the IV of every header
+}
+
+var works = sync.Pool{New: func() any { return new(work) }}
+
+func (w *work) free() {
+	*w = work{}
+	works.Put(w)
+}
+
+// sizedKeyring is a keyring that wants to know how much a data key will seal.
+// Only an envelope may say: it derives a key of its own for every message, so
+// that it may be given one that sealed others.
+type sizedKeyring interface {
+	generateSized(ctx context.Context, ec Context, size int64) (*DataKey, error)
+}
+
+// unknownSize is the size of a stream without a bound.
+const unknownSize = -1
+
+func generate(ctx context.Context, ring Keyring, ec Context, size int64) (dk *DataKey, err error) {
+	if r, ok := ring.(sizedKeyring); ok {
+		dk, err = r.generateSized(ctx, ec, size)
+	} else {
+		dk, err = ring.GenerateDataKey(ctx, ec)
+	}
 	if err != nil {
+		dk.Destroy()
 		return nil, err
 	}
 	if dk == nil || len(dk.Plaintext) != DataKeyLen || len(dk.Encrypted) == 0 {
-		return nil, fmt.Errorf("%w: the keyring made no data key", ErrMalformed)
+		dk.Destroy()
+		return nil, fail(ErrMalformed, "the keyring made no data key")
 	}
-	defer clear(dk.Plaintext)
-	id := make([]byte, messageIDLen)
-	_, _ = rand.Read(id)
-	commit, aead, err := keys(dk.Plaintext, id)
+	return dk, nil
+}
+
+// begin appends the header of a new message and sets up w for its frames.
+// room is how much will follow the header.
+func (e *Envelope) begin(ctx context.Context, dst []byte, ec Context, size int64, room int, w *work) (_ []byte, sig *signing, err error) {
+	if err := e.accepts(ec); err != nil {
+		return nil, nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	full := ec
+	if e.o.Suite.signed() {
+		sig = &signing{sum: newDigest(e.o.Suite)}
+		var value string
+		if sig.key, value, err = newSigner(); err != nil {
+			return nil, nil, err
+		}
+		pairs := ec.Pairs()
+		pairs[signerKey] = value
+		full = contextOf(pairs)
+	}
+	dk, err := generate(ctx, e.ring, full, size)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	defer dk.Destroy()
+	id := newMessageID()
+	if err := derive(e.o.Suite, dk.Plaintext, id[:], &w.content); err != nil {
+		return nil, nil, err
+	}
+	w.f.init(w.content.aead, id[:])
+	stored, required := e.split(full)
 	start := len(dst)
-	frames := max(1, (len(plaintext)+e.o.FrameLength-1)/e.o.FrameLength)
-	dst = slices.Grow(dst, 512+len(ec.canonical)+len(plaintext)+frames*finalOverhead)
-	dst = append(dst, formatVersion, suiteID>>8, suiteID&0xff)
-	dst = append(dst, id...)
-	dst = binary.BigEndian.AppendUint16(dst, uint16(len(ec.canonical)))
-	dst = append(dst, ec.canonical...)
-	dst = appendEDKs(dst, dk.Encrypted)
-	dst = append(dst, contentFramed)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(e.o.FrameLength))
-	dst = append(dst, commit...)
-	dst = aead.Seal(dst, make([]byte, gcmNonce), nil, dst[start:])
-	var f frame
-	for seq := uint32(1); ; seq++ {
-		n, last := e.o.FrameLength, false
-		if len(plaintext) <= n {
-			n, last = len(plaintext), true
-			dst = binary.BigEndian.AppendUint32(dst, finalMarker)
-		}
-		f.set(id, seq, n, last)
-		dst = binary.BigEndian.AppendUint32(dst, seq)
-		dst = append(dst, f.iv[:]...)
-		if last {
-			dst = binary.BigEndian.AppendUint32(dst, uint32(n))
-		}
-		dst = aead.Seal(dst, f.iv[:], plaintext[:n], f.aad)
-		if plaintext = plaintext[n:]; last {
-			return dst, nil
-		}
+	dst = slices.Grow(dst, headerSize(stored, dk.Encrypted)+room)
+	if dst, err = appendHeader(dst, e.o.Suite, id[:], stored, dk.Encrypted, e.o.FrameLength, w.content.commit[:]); err != nil {
+		return nil, nil, err
 	}
+	dst = w.content.aead.Seal(dst, w.zero[:], nil, join(dst[start:], required))
+	if len(dst)-start > e.l.header {
+		return nil, nil, fail(ErrLimit, "header of %d bytes", len(dst)-start)
+	}
+	if sig != nil {
+		sig.sum.Write(dst[start:])
+	}
+	return dst, sig, nil
 }
 
-// frame holds the IV and associated data of one frame, reused between frames.
-type frame struct {
-	iv  [gcmNonce]byte
-	aad []byte
+// split serializes what a header stores and what it only authenticates.
+func (e *Envelope) split(full Context) (stored, required []byte) {
+	if len(e.withheld) == 0 {
+		return full.canonical, nil
+	}
+	s, r := map[string]string{}, map[string]string{}
+	for k, v := range full.pairs {
+		if e.withheld[k] {
+			r[k] = v
+		} else {
+			s[k] = v
+		}
+	}
+	return serialize(s), serialize(r)
 }
 
-func (f *frame) set(id []byte, seq uint32, n int, last bool) {
-	binary.BigEndian.PutUint32(f.iv[gcmNonce-4:], seq)
-	f.aad = append(f.aad[:0], id...)
-	if last {
-		f.aad = append(f.aad, "AWSKMSEncryptionClient Final Frame"...)
-	} else {
-		f.aad = append(f.aad, "AWSKMSEncryptionClient Frame"...)
+// join leaves a alone when there is nothing to add.
+func join(a, b []byte) []byte {
+	if len(b) == 0 {
+		return a
 	}
-	f.aad = binary.BigEndian.AppendUint32(f.aad, seq)
-	f.aad = binary.BigEndian.AppendUint64(f.aad, uint64(n))
+	return append(slices.Clip(a), b...)
 }
 
-// Open appends the message's plaintext to dst. want is the context that the
-// reader believes in, and must be exactly the message's. Nothing is returned
-// unless the whole message verifies.
-func (e *Envelope) Open(ctx context.Context, dst, message []byte, want Context) ([]byte, error) {
-	if want.IsZero() {
-		return nil, fmt.Errorf("%w: none given", ErrContext)
+// opened is what an authentic header tells about the message.
+type opened struct {
+	verifier *ecdsa.PublicKey
+	sum      hash.Hash
+}
+
+// authenticate checks a parsed header against the expected context, opens the
+// data key and verifies commitment and header; then w can open frames.
+// inspect, where it is not nil, sees the data key.
+func (e *Envelope) authenticate(ctx context.Context, h *header, want Context, w *work, inspect func(dataKey []byte) error) (o opened, err error) {
+	if err := e.accepts(want); err != nil {
+		return o, err
 	}
-	h, err := parseHeader(message, e.o.MaxEncryptedKeys)
+	if err := ctx.Err(); err != nil {
+		return o, err
+	}
+	if h.suite.signed() && e.o.RefuseSigned {
+		return o, fail(ErrUnsupported, "signed message")
+	}
+	full, required, err := e.reproduce(h, want)
 	if err != nil {
-		return nil, err
+		return o, err
 	}
-	if string(h.context) != string(want.canonical) {
-		return nil, ErrContextMismatch
+	if h.suite.signed() {
+		if o.verifier, err = parseVerifier(full.pairs[signerKey]); err != nil {
+			return o, err
+		}
+		o.sum = newDigest(h.suite)
+		o.sum.Write(h.authenticated)
+		o.sum.Write(h.tag)
 	}
-	dk, err := e.ring.DecryptDataKey(ctx, want, h.keys)
+	dk, err := e.ring.DecryptDataKey(ctx, full, h.keys)
+	defer dk.Destroy()
 	if err != nil {
-		return nil, err
+		return o, err
 	}
 	if dk == nil || len(dk.Plaintext) != DataKeyLen {
-		return nil, ErrNoMatchingKey
+		return o, fail(ErrNoMatchingKey, "the keyring returned none")
 	}
-	defer clear(dk.Plaintext)
-	commit, aead, err := keys(dk.Plaintext, h.messageID)
+	if err := derive(h.suite, dk.Plaintext, h.messageID, &w.content); err != nil {
+		return o, err
+	}
+	if subtle.ConstantTimeCompare(w.content.commit[:], h.commit) != 1 {
+		return o, fail(ErrCommitment, "")
+	}
+	if _, err := w.content.aead.Open(nil, w.zero[:], h.tag, join(h.authenticated, required)); err != nil {
+		return o, fail(ErrHeaderAuth, "")
+	}
+	w.f.init(w.content.aead, h.messageID)
+	if inspect != nil {
+		return o, inspect(dk.Plaintext)
+	}
+	return o, nil
+}
+
+// reproduce compares the header's context with the expected one. It returns
+// the context that the data key was wrapped under, and the serialization of
+// the pairs that the header authenticates without storing them.
+func (e *Envelope) reproduce(h *header, want Context) (full Context, required []byte, err error) {
+	if !h.suite.signed() && string(h.stored) == string(want.canonical) {
+		return want, nil, nil
+	}
+	stored, err := parsePairs(h.stored)
 	if err != nil {
-		return nil, err
+		return Context{}, nil, err
 	}
-	if subtle.ConstantTimeCompare(commit, h.commit) != 1 {
-		return nil, ErrCommitment
+	if _, ok := stored[signerKey]; ok != h.suite.signed() {
+		return Context{}, nil, fail(ErrMalformed, "a public key in the context is for signed messages, and they need one")
 	}
-	if _, err := aead.Open(nil, make([]byte, gcmNonce), h.tag, h.authenticated); err != nil {
-		return nil, ErrHeaderAuth
-	}
-	out, err := e.openBody(dst, message[h.length:], aead, h)
-	if err != nil {
-		// What was opened before the error is not the message.
-		if cap(out) > len(dst) {
-			clear(out[len(dst):])
+	hidden := map[string]string{}
+	for k, v := range want.pairs {
+		if s, ok := stored[k]; ok && s != v || !ok && !e.withheld[k] {
+			return Context{}, nil, fail(ErrContextMismatch, "")
+		} else if !ok {
+			hidden[k] = v
 		}
-		return nil, err
 	}
-	return out, nil
+	for k := range stored {
+		if _, ok := want.pairs[k]; !ok && !e.o.Subset && k != signerKey {
+			return Context{}, nil, fail(ErrContextMismatch, "")
+		}
+	}
+	if stored == nil {
+		stored = map[string]string{}
+	}
+	for k, v := range hidden {
+		stored[k] = v
+	}
+	return contextOf(stored), serialize(hidden), nil
 }
 
-func (e *Envelope) openBody(dst, body []byte, aead cipher.AEAD, h *header) ([]byte, error) {
-	start := len(dst)
-	dst = slices.Grow(dst, len(body))
-	var f frame
-	for seq := uint32(1); ; seq++ {
-		c := cursor{b: body}
-		first, last, n := c.u32(), false, h.frameLength
-		if first == finalMarker {
-			last, first = true, c.u32()
-		}
-		iv := c.take(gcmNonce)
-		if last {
-			n = int(c.u32())
-		}
-		if c.short {
-			return dst, ErrTruncated
-		}
-		if first != seq || n > h.frameLength || n < 0 {
-			return dst, fmt.Errorf("%w: frame %d", ErrFrameAuth, seq)
-		}
-		if len(dst)-start+n > e.o.MaxPlaintext {
-			return dst, fmt.Errorf("%w: plaintext", ErrLimit)
-		}
-		sealed := c.take(n + gcmTag)
-		if c.short {
-			return dst, ErrTruncated
-		}
-		f.set(h.messageID, seq, n, last)
-		out, err := aead.Open(dst, iv, sealed, f.aad)
-		if err != nil {
-			return dst, fmt.Errorf("%w: frame %d", ErrFrameAuth, seq)
-		}
-		dst, body = out, c.b
-		if last {
-			if len(body) > 0 {
-				return dst, ErrTrailing
-			}
-			return dst, nil
-		}
+// overlaps reports whether two slices share memory.
+func overlaps(a, b []byte) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return false
 	}
-}
-
-type header struct {
-	messageID, context, commit, tag []byte
-	authenticated                   []byte
-	keys                            []EncryptedDataKey
-	frameLength, length             int
-}
-
-// cursor reads a bounded buffer; running out is remembered, not panicked.
-type cursor struct {
-	b     []byte
-	short bool
-}
-
-func (c *cursor) take(n int) []byte {
-	if n < 0 || n > len(c.b) {
-		c.short, c.b = true, nil
-		return nil
-	}
-	out := c.b[:n:n]
-	c.b = c.b[n:]
-	return out
-}
-
-func (c *cursor) u8() byte {
-	if b := c.take(1); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (c *cursor) u16() int {
-	if b := c.take(2); b != nil {
-		return int(binary.BigEndian.Uint16(b))
-	}
-	return 0
-}
-
-func (c *cursor) u32() uint32 {
-	if b := c.take(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
-}
-
-func parseHeader(m []byte, maxKeys int) (*header, error) {
-	if len(m) > 3 && (string(m[:3]) == "AgR" || string(m[:3]) == "AgV") {
-		return nil, fmt.Errorf("%w: this looks like base64; decode it first", ErrMalformed)
-	}
-	c := cursor{b: m}
-	if v := c.u8(); v != formatVersion && !c.short {
-		return nil, fmt.Errorf("%w: format version %d", ErrUnsupported, v)
-	}
-	if s := c.u16(); s != suiteID && !c.short {
-		return nil, fmt.Errorf("%w: suite %04x", ErrUnsupported, s)
-	}
-	h := &header{}
-	h.messageID = c.take(messageIDLen)
-	h.context = c.take(c.u16())
-	n := c.u16()
-	if !c.short && (n == 0 || n > maxKeys) {
-		return nil, fmt.Errorf("%w: %d encrypted data keys", ErrLimit, n)
-	}
-	for range n {
-		h.keys = append(h.keys, EncryptedDataKey{string(c.take(c.u16())), c.take(c.u16()), c.take(c.u16())})
-		if c.short {
-			return nil, ErrTruncated
-		}
-	}
-	if t := c.u8(); t != contentFramed && !c.short {
-		return nil, fmt.Errorf("%w: content type %d", ErrUnsupported, t)
-	}
-	frame := c.u32()
-	h.commit = c.take(commitLen)
-	h.authenticated = m[:len(m)-len(c.b)]
-	h.tag = c.take(gcmTag)
-	if c.short {
-		return nil, ErrTruncated
-	}
-	if frame == 0 || frame > maxFrame {
-		return nil, fmt.Errorf("%w: frame length %d", ErrLimit, frame)
-	}
-	h.frameLength, h.length = int(frame), len(m)-len(c.b)
-	return h, nil
+	pa, pb := reflect.ValueOf(&a[0]).Pointer(), reflect.ValueOf(&b[0]).Pointer()
+	return pa < pb+uintptr(len(b)) && pb < pa+uintptr(len(a))
 }
