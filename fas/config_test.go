@@ -26,13 +26,14 @@ type (
 
 func verified(t *testing.T, id, allow string, validFrom time.Time) *profile.Verified {
 	t.Helper()
-	env, err := profile.New(profile.Profile{ID: id, Version: 1, Operations: []string{"/CreateCustomization"}, Allow: json.RawMessage(allow), Bind: "/uri", TTL: 60,
+	env, err := profile.New(profile.Profile{ID: id, Version: 1, Operations: []string{"/CreateCustomization"}, Callers: []string{profile.AnyCaller}, Allow: json.RawMessage(allow), Bind: "/uri", TTL: 60,
 		NotBefore: validFrom, NotAfter: validFrom.Add(time.Minute)})
 	ring := profile.Keyring{}
 	for _, r := range []profile.Role{profile.Service, profile.Security, profile.Identity} {
 		public, private, kerr := ed25519.GenerateKey(nil)
-		if err = errors.Join(err, kerr); err == nil {
-			ring[r] = public
+		key, kerr2 := profile.Ed25519(public)
+		if err = errors.Join(err, kerr, kerr2); err == nil {
+			ring[r] = []profile.Key{key}
 			env, err = profile.Sign(env, tenant.NewSecret(private.Seed()))
 		}
 	}

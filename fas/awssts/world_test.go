@@ -75,14 +75,16 @@ func newWorld(t testing.TB, allow string, issuer fas.Issuer) *world {
 	w.id = &identities{key: "AKIACUSTOMER", secret: "a secret of the customer"}
 	w.id.id = fas.Identity{Tenant: w.tenant, User: tenant.NewUserID(), Secret: tenant.NewSecret([]byte(w.id.secret))}
 	from := time.Now().Add(-time.Minute)
-	env, err := profile.New(profile.Profile{ID: "p", Version: 1, Operations: []string{"/CreateCustomization"}, Allow: json.RawMessage(allow), Bind: "/uri", TTL: 900,
+	env, err := profile.New(profile.Profile{ID: "p", Version: 1, Operations: []string{"/CreateCustomization"}, Callers: []string{profile.AnyCaller}, Allow: json.RawMessage(allow), Bind: "/uri", TTL: 900,
 		NotBefore: from, NotAfter: from.Add(time.Hour)})
 	w.ok(err)
 	ring := profile.Keyring{}
 	for _, r := range []profile.Role{profile.Service, profile.Security, profile.Identity} {
 		public, private, err := ed25519.GenerateKey(nil)
 		w.ok(err)
-		ring[r] = public
+		key, err := profile.Ed25519(public)
+		w.ok(err)
+		ring[r] = []profile.Key{key}
 		env, err = profile.Sign(env, tenant.NewSecret(private.Seed()))
 		w.ok(err)
 	}

@@ -2,9 +2,7 @@ package firewalld
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -151,57 +149,3 @@ func (s *Server) VerifierMaterial() localsts.Material { return s.authority.Mater
 
 // Grants counts the live grants of the key service.
 func (s *Server) Grants() int { return len(s.kms.Grants()) }
-
-type storedProfile struct {
-	Envelope json.RawMessage `json:"envelope"`
-	Keys     profile.Keyring `json:"keys"`
-}
-
-// sourceProfile loads the built-in profile, or makes and signs it with three
-// fresh role keys at the first start.
-func sourceProfile(dir string) (*profile.Verified, error) {
-	path := filepath.Join(dir, "profile.json")
-	b, err := os.ReadFile(path)
-	if err == nil {
-		var p storedProfile
-		if err := json.Unmarshal(b, &p); err != nil {
-			return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
-		}
-		v, err := profile.Load(p.Envelope, p.Keys, time.Now())
-		if !errors.Is(err, profile.ErrExpired) {
-			return v, err
-		}
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	now := time.Now().UTC().Truncate(time.Second)
-	env, err := profile.New(profile.Profile{ID: SourceProfile, Version: 1,
-		Operations: []string{"/CreateCustomization", "/UpdateCustomization"},
-		Allow:      json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject","s3:ListBucket"],"Resource":"arn:aws:s3:::*"}]}`),
-		Bind:       "/dataReference/s3Reference/uri", TTL: 600, NotBefore: now.Add(-time.Minute), NotAfter: now.AddDate(0, 0, 365)})
-	if err != nil {
-		return nil, err
-	}
-	p := storedProfile{Keys: profile.Keyring{}}
-	for _, r := range []profile.Role{profile.Service, profile.Security, profile.Identity} {
-		pub, priv, err := ed25519.GenerateKey(nil)
-		if err != nil {
-			return nil, err
-		}
-		p.Keys[r] = pub
-		seed := tenant.NewSecret(priv.Seed())
-		env, err = profile.Sign(env, seed)
-		seed.Destroy()
-		if err != nil {
-			return nil, err
-		}
-	}
-	p.Envelope = env
-	if b, err = json.Marshal(p); err != nil {
-		return nil, err
-	}
-	if err := writeFile(path, b); err != nil {
-		return nil, err
-	}
-	return profile.Load(env, p.Keys, time.Now())
-}

@@ -14,7 +14,7 @@ import (
 
 // Two teams of three are not enough.
 func Example() {
-	env, err := profile.New(profile.Profile{ID: "ingest-source", Version: 1, Operations: []string{"/CreateCustomization"},
+	env, err := profile.New(profile.Profile{ID: "ingest-source", Version: 1, Operations: []string{"/CreateCustomization"}, Callers: []string{"front-end"},
 		Allow: json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::*"}]}`),
 		Bind:  "/source/uri", TTL: 600, NotBefore: time.Now(), NotAfter: time.Now().Add(24 * time.Hour)})
 	if err != nil {
@@ -27,7 +27,11 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		keys[role], sign[role] = public, tenant.NewSecret(private.Seed())
+		key, err := profile.Ed25519(public)
+		if err != nil {
+			log.Fatal(err)
+		}
+		keys[role], sign[role] = []profile.Key{key}, tenant.NewSecret(private.Seed())
 	}
 	for _, role := range []profile.Role{profile.Service, profile.Security} {
 		if env, err = profile.Sign(env, sign[role]); err != nil {
@@ -46,6 +50,6 @@ func Example() {
 	}
 	fmt.Println(v.Profile().ID, v.Profile().Operations)
 	// Output:
-	// true profile: not approved by every role: role "identity"
+	// true profile: not approved by every role: missing: identity
 	// ingest-source [/CreateCustomization]
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,28 @@ func TestNewRefuses(t *testing.T) {
 		"valid for ever":          func(p *profile.Profile) { p.NotBefore = time.Time{} },
 		"a name that is not text": func(p *profile.Profile) { p.ID = "\xff" },
 		"too large":               func(p *profile.Profile) { p.Bind = "/" + strings.Repeat("x", profile.MaxSize) },
+		"nobody may use it":       func(p *profile.Profile) { p.Callers = nil },
+		"nobody, written out":     func(p *profile.Profile) { p.Callers = []string{} },
+		"a caller without a name": func(p *profile.Profile) { p.Callers = []string{""} },
+		"a caller and everybody":  func(p *profile.Profile) { p.Callers = []string{"front-end", profile.AnyCaller} },
+		"callers by a pattern":    func(p *profile.Profile) { p.Callers = []string{"front-*"} },
+		"a caller twice":          func(p *profile.Profile) { p.Callers = []string{"a", "b", "a"} },
+		"a caller of two lines":   func(p *profile.Profile) { p.Callers = []string{"a\nb"} },
+		"65 callers":              func(p *profile.Profile) { p.Callers = many(65) },
+		"an operation twice":      func(p *profile.Profile) { p.Operations = []string{"/A", "/A"} },
+		"no path":                 func(p *profile.Profile) { p.Operations = []string{"Create"} },
+		"any operation":           func(p *profile.Profile) { p.Operations = []string{"/*"} },
+		"a way up":                func(p *profile.Profile) { p.Operations = []string{"/a/../b"} },
+		"a segment twice":         func(p *profile.Profile) { p.Operations = []string{"/{a}/{a}"} },
+		"an audience of spaces":   func(p *profile.Profile) { p.Audience = " " },
+		"an ID for a path":        func(p *profile.Profile) { p.ID = "../source" },
+		"an ID for a flag":        func(p *profile.Profile) { p.ID = "-f" },
+		"a level nobody knows":    func(p *profile.Profile) { p.MinLevel = "full" },
+		"less than bind reads":    func(p *profile.Profile) { p.MinLevel = profile.LevelCanonical },
+		"a digest for a header":   func(p *profile.Profile) { p.Bind, p.MinLevel = "header:x-source", profile.LevelDigest },
+		"a path without segment":  func(p *profile.Profile) { p.Bind, p.MinLevel = "path:bucket", profile.LevelCanonical },
+		"exchanges below none":    func(p *profile.Profile) { p.MaxExchanges = -1 },
+		"exchanges without end":   func(p *profile.Profile) { p.MaxExchanges = 1001 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -144,10 +167,18 @@ func TestNewRefuses(t *testing.T) {
 		})
 	}
 	p := ordinary()
-	p.TTL, p.NotAfter = 900, p.NotBefore.Add(400*24*time.Hour)
+	p.TTL, p.NotAfter, p.MaxExchanges, p.Callers = 900, p.NotBefore.Add(400*24*time.Hour), 1000, many(64)
 	if _, err := profile.Load(approved(t, p), keyring(), now); err != nil {
 		t.Errorf("at every limit: %v", err)
 	}
+}
+
+func many(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("spiffe://example.org/front-end/%d", i)
+	}
+	return out
 }
 
 func TestSignRefuses(t *testing.T) {

@@ -1,17 +1,12 @@
 package profile
 
 import (
-	"bytes"
-	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
-
-	"github.com/cloisterdev/cloister/tenant"
 )
 
 // The sentinel errors of this package.
@@ -41,233 +36,141 @@ var roles = []Role{Service, Security, Identity}
 // MaxTTL is the longest life of a session under any profile.
 const MaxTTL = 15 * time.Minute
 
-// Profile is the upper bound of one kind of exchange.
-type Profile struct {
-	ID      string `json:"id"`
-	Version int    `json:"version"`
-	// Operations are the signed paths that the profile serves, as "/Name".
-	Operations []string `json:"operations"`
-	// Allow is a policy in the IAM language.
-	Allow json.RawMessage `json:"allow"`
-	// Bind is the JSON pointer, in the signed body, of the s3:// URI that
-	// bounds the resource.
-	Bind string `json:"bind"`
-	// TTL is the life of a session in seconds, at most 900.
-	TTL       int       `json:"ttl"`
-	NotBefore time.Time `json:"not_before"`
-	NotAfter  time.Time `json:"not_after"`
-}
+// AnyCaller, alone in Profile.Callers, stands for every workload that reaches
+// the firewall.
+const AnyCaller = "*"
 
-func (p Profile) check() error {
-	switch {
-	case p.ID == "" || p.Version < 1 || len(p.Operations) == 0 || len(p.Allow) == 0 || p.Bind == "":
-		return fmt.Errorf("%w: id, version, operations, allow and bind are required", ErrMalformed)
-	case p.TTL < 1 || p.TTL > int(MaxTTL/time.Second):
-		return fmt.Errorf("%w: ttl must be between 1 and 900 seconds", ErrMalformed)
-	case !p.NotAfter.After(p.NotBefore) || p.NotAfter.Sub(p.NotBefore) > 400*24*time.Hour:
-		return fmt.Errorf("%w: validity must be positive and at most 400 days", ErrMalformed)
-	}
-	return nil
-}
+// DefaultAudience is the resource service that sessions are for where a
+// profile names none.
+const DefaultAudience = "s3"
 
 const (
-	payloadType   = "application/vnd.cloister.profile.v1+json"
-	maxSignatures = 16
+	maxExchanges = 1000
+	maxList      = 64
+	maxName      = 128
 )
 
-type envelope struct {
-	PayloadType string      `json:"payloadType"`
-	Payload     []byte      `json:"payload"`
-	Signatures  []signature `json:"signatures"`
+// Profile is the upper bound of one kind of exchange. Whoever enforces it reads
+// it from a [Verified], where every field is set.
+type Profile struct {
+	ID string `json:"id"`
+	// Version counts up from 1; a higher one replaces a lower one.
+	Version int `json:"version"`
+	// Operations are the signed paths that the profile serves: "/Name", or with
+	// segments in braces as of [MatchOperation]. At most 64.
+	Operations []string `json:"operations"`
+	// Callers are the names of the workloads that may use the profile, as the
+	// firewall's socket knows them, at most 64; [AnyCaller] alone is every one.
+	// None is refused.
+	Callers []string `json:"callers"`
+	// Audience is the resource service that accepts the sessions, and no other
+	// may. Empty becomes [DefaultAudience].
+	Audience string `json:"audience"`
+	// MinLevel is how much the evidence must prove. Empty becomes [LevelBody].
+	// It is never less than what Bind reads.
+	MinLevel Level `json:"min_level"`
+	// Allow is a policy in the IAM language.
+	Allow json.RawMessage `json:"allow"`
+	// Bind is the place, in what was signed, that names the resource: the text
+	// form of a [Binding]. What stands there is an s3:// URI that ends in "/",
+	// or, in a path, a bucket's name.
+	Bind string `json:"bind"`
+	// TTL is the life of a session in seconds, at most 900.
+	TTL int `json:"ttl"`
+	// MaxExchanges is how many sessions one signed call may be exchanged for, at
+	// most 1000. Zero becomes 1.
+	MaxExchanges int       `json:"max_exchanges"`
+	NotBefore    time.Time `json:"not_before"`
+	NotAfter     time.Time `json:"not_after"`
 }
 
-type signature struct {
-	KeyID string `json:"keyid"`
-	Sig   []byte `json:"sig"`
+// PermitsCaller reports whether the workload of that name may use the profile.
+// A workload without a name may where every one may.
+func (p Profile) PermitsCaller(name string) bool {
+	if len(p.Callers) == 1 && p.Callers[0] == AnyCaller {
+		return true
+	}
+	return name != AnyCaller && slices.Contains(p.Callers, name)
 }
 
-// Keyring holds one public key for each role.
-type Keyring map[Role]ed25519.PublicKey
-
-func (k Keyring) check() error {
-	seen := map[string]bool{}
-	for _, r := range roles {
-		key := k[r]
-		if len(key) != ed25519.PublicKeySize || seen[string(key)] {
-			return fmt.Errorf("%w: role %q", ErrKeyring, r)
-		}
-		seen[string(key)] = true
+func (p Profile) withDefaults() Profile {
+	if p.Audience == "" {
+		p.Audience = DefaultAudience
 	}
-	if len(k) != len(roles) {
-		return fmt.Errorf("%w: unknown role", ErrKeyring)
+	if p.MinLevel == "" {
+		p.MinLevel = LevelBody
 	}
-	return nil
-}
-
-func keyID(k ed25519.PublicKey) string {
-	sum := sha256.Sum256(k)
-	return hex.EncodeToString(sum[:8])
-}
-
-// pae is DSSE's pre-authentication encoding.
-func pae(payload []byte) []byte {
-	return fmt.Appendf(nil, "DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload)
-}
-
-// New returns an envelope without signatures, for [Sign]. An error wraps
-// [ErrMalformed].
-func New(p Profile) ([]byte, error) {
-	if err := p.check(); err != nil {
-		return nil, err
+	if p.MaxExchanges == 0 {
+		p.MaxExchanges = 1
 	}
-	payload, err := json.Marshal(p)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	env, err := json.Marshal(envelope{payloadType, payload, []signature{}})
-	if err != nil {
-		return nil, err
-	}
-	e, err := parse(env)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := e.profile(); err != nil {
-		return nil, err
-	}
-	return env, nil
-}
-
-// Sign adds the signature of one key, an Ed25519 seed of 32 bytes, to an
-// envelope. It signs nothing that [Load] would call malformed. An error wraps
-// [ErrMalformed] or [ErrKeyring].
-func Sign(env []byte, key tenant.Secret) ([]byte, error) {
-	e, err := parse(env)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := e.profile(); err != nil {
-		return nil, err
-	}
-	err = key.Use(func(seed []byte) error {
-		if len(seed) != ed25519.SeedSize {
-			return errors.New("a signing key is an Ed25519 seed of 32 bytes")
-		}
-		priv := ed25519.NewKeyFromSeed(seed)
-		e.Signatures = append(e.Signatures, signature{keyID(priv.Public().(ed25519.PublicKey)), ed25519.Sign(priv, pae(e.Payload))})
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrKeyring, err)
-	}
-	if len(e.Signatures) > maxSignatures {
-		return nil, fmt.Errorf("%w: more than %d signatures", ErrMalformed, maxSignatures)
-	}
-	return json.Marshal(e)
-}
-
-func parse(b []byte) (envelope, error) {
-	var e envelope
-	if len(b) > MaxSize {
-		return e, fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxSize)
-	}
-	var tight bytes.Buffer
-	if err := json.Compact(&tight, b); err != nil {
-		return e, fmt.Errorf("%w: not JSON", ErrMalformed)
-	}
-	if err := strict(tight.Bytes(), &e); err != nil {
-		return e, err
-	}
-	if e.PayloadType != payloadType || len(e.Payload) == 0 || len(e.Signatures) > maxSignatures {
-		return e, fmt.Errorf("%w: envelope", ErrMalformed)
-	}
-	return e, nil
-}
-
-func (e envelope) profile() (Profile, error) {
-	var p Profile
-	if err := strict(e.Payload, &p); err != nil {
-		return Profile{}, err
-	}
-	return p, p.check()
-}
-
-// strict accepts the one form that encoding/json writes. It decodes leniently:
-// the last of two equal keys counts, whatever their case.
-func strict(b []byte, v any) error {
-	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%w: not of the form", ErrMalformed)
-	}
-	if again, err := json.Marshal(v); err != nil || !bytes.Equal(again, b) {
-		return fmt.Errorf("%w: not in the one form", ErrMalformed)
-	}
-	return nil
-}
-
-// Verified is a profile that every role approved. The zero value is none.
-type Verified struct {
-	p    Profile
-	hash string
-}
-
-// Load verifies an envelope against the keyring at the given time. An error
-// wraps one of the sentinels of this package, and no profile comes with it.
-func Load(env []byte, keys Keyring, now time.Time) (*Verified, error) {
-	if err := keys.check(); err != nil {
-		return nil, err
-	}
-	e, err := parse(env)
-	if err != nil {
-		return nil, err
-	}
-	signed := pae(e.Payload)
-	for _, r := range roles {
-		key := keys[r]
-		if !slices.ContainsFunc(e.Signatures, func(s signature) bool {
-			return s.KeyID == keyID(key) && ed25519.Verify(key, signed, s.Sig)
-		}) {
-			return nil, fmt.Errorf("%w: role %q", ErrUnapproved, r)
-		}
-	}
-	p, err := e.profile()
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(e.Payload)
-	v := &Verified{p, hex.EncodeToString(sum[:])}
-	if err := v.Err(now); err != nil {
-		return nil, err
-	}
-	return v, nil
-}
-
-// Replaces returns nil when v has the ID of old and a later version, or is the
-// very same profile, and [ErrRollback] otherwise: whoever kept an approved
-// profile cannot bring it back where this is asked.
-func (v *Verified) Replaces(old *Verified) error {
-	switch {
-	case v == nil || v.hash == "" || old == nil || old.hash == "" || v.p.ID != old.p.ID:
-		return ErrRollback
-	case v.hash != old.hash && v.p.Version <= old.p.Version:
-		return ErrRollback
-	}
-	return nil
-}
-
-// Err returns [ErrExpired] outside the validity, and for the zero value.
-func (v *Verified) Err(now time.Time) error {
-	if v == nil || v.hash == "" || now.Before(v.p.NotBefore) || now.After(v.p.NotAfter) {
-		return ErrExpired
-	}
-	return nil
-}
-
-// Profile returns a copy of the approved profile.
-func (v *Verified) Profile() Profile {
-	p := v.p
-	p.Operations, p.Allow = slices.Clone(p.Operations), slices.Clone(p.Allow)
 	return p
 }
 
-// Hash returns the SHA-256 of the signed payload in hex, for audit records.
-func (v *Verified) Hash() string { return v.hash }
+func (p Profile) check() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case !plainName(p.ID):
+		return bad("id is required: letters, digits and -._ only, at most %d", maxName)
+	case p.Version < 1:
+		return bad("version counts up from 1")
+	case len(p.Operations) == 0 || len(p.Operations) > maxList || repeats(p.Operations):
+		return bad("operations are required, each once, at most %d", maxList)
+	case len(p.Callers) == 0 || len(p.Callers) > maxList || repeats(p.Callers):
+		return bad("callers are required, each once, at most %d; %q alone is every workload", maxList, AnyCaller)
+	case !plainName(p.Audience):
+		return bad("audience is a plain name")
+	case len(p.Allow) == 0:
+		return bad("allow is required")
+	case p.TTL < 1 || p.TTL > int(MaxTTL/time.Second):
+		return bad("ttl must be between 1 and 900 seconds")
+	case p.MaxExchanges < 1 || p.MaxExchanges > maxExchanges:
+		return bad("max_exchanges must be between 1 and %d", maxExchanges)
+	case !p.NotAfter.After(p.NotBefore) || p.NotAfter.Sub(p.NotBefore) > 400*24*time.Hour:
+		return bad("validity must be positive and at most 400 days")
+	}
+	for _, c := range p.Callers {
+		if !plainCaller(c) && (c != AnyCaller || len(p.Callers) > 1) {
+			return bad("caller %q is not a name", c)
+		}
+	}
+	b, err := ParseBind(p.Bind)
+	if err != nil {
+		return err
+	}
+	if !p.MinLevel.Meets(b.NeedsLevel()) {
+		return bad("min_level is \"digest\", \"canonical\" or \"body\", and at least %q for this bind", b.NeedsLevel())
+	}
+	for _, op := range p.Operations {
+		if err := checkOperation(op); err != nil {
+			return err
+		}
+		if b.From == FromPath {
+			if !slices.Contains(strings.Split(op, "/"), "{"+b.Name+"}") {
+				return bad("operation %q has no segment {%s}, which bind reads", op, b.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func repeats(s []string) bool {
+	sorted := slices.Sorted(slices.Values(s))
+	return len(slices.Compact(sorted)) != len(s)
+}
+
+// plainName accepts what can stand in a file name, a log and a command line.
+func plainName(s string) bool {
+	return len(s) <= maxName && plainSegment(s) && s[0] != '-' && s[0] != '.'
+}
+
+// plainCaller accepts plain names and SPIFFE-like ones of several segments.
+func plainCaller(s string) bool {
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' || c == '*' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 2*maxName
+}
