@@ -183,14 +183,21 @@ type list struct {
 	patterns []pattern
 }
 
+// match decides the list. A negated one is undecided as soon as a variable has
+// no value, even where no value would matter: "all but" reaches far.
 func (l *list) match(s string, r *Request) truth {
 	out := no
 	for i := range l.patterns {
-		switch l.patterns[i].match(s, r) {
+		p := &l.patterns[i]
+		switch p.match(s, r) {
 		case yes:
 			return truthOf(!l.not)
 		case undecided:
 			out = undecided
+		default:
+			if l.not && p.lacks(r) {
+				out = undecided
+			}
 		}
 	}
 	if l.not {

@@ -56,7 +56,7 @@ type pattern struct {
 
 var (
 	errOpenVariable  = errors.New("a variable without its closing brace")
-	errVariableName  = errors.New("a variable's name is empty or holds one of $ { } * ? '")
+	errVariableName  = errors.New("a variable's name is empty or holds a space or one of $ { * ? '")
 	errVariableQuote = errors.New("a variable's default must stand in single quotes and end the variable")
 )
 
@@ -118,7 +118,7 @@ func variable(s string) (v segment, size int, err error) {
 		}
 		return segment{kind: segLiteral, text: name}, end + 1, nil
 	}
-	if name = strings.TrimSpace(name); name == "" || strings.ContainsAny(name, "${*?'") {
+	if name == "" || strings.ContainsAny(name, "${*?' ") {
 		return v, 0, errVariableName
 	}
 	v = segment{kind: segVariable, text: strings.ToLower(name)}
@@ -146,22 +146,34 @@ func (g *segment) value(r *Request) (string, bool) {
 	return g.alt, g.hasAlt
 }
 
-// match is undecided when a variable has no value.
+// match is undecided when a variable has no value, and some value of it would
+// make the pattern match.
 func (p *pattern) match(s string, r *Request) truth {
+	switch {
+	case !p.matches(s, r):
+		return no
+	case p.lacks(r):
+		return undecided
+	}
+	return yes
+}
+
+// lacks reports that some variable has no value.
+func (p *pattern) lacks(r *Request) bool {
 	if p.variables {
 		for i := range p.segments {
 			if g := &p.segments[i]; g.kind == segVariable {
 				if _, ok := g.value(r); !ok {
-					return undecided
+					return true
 				}
 			}
 		}
 	}
-	return truthOf(p.matches(s, r))
+	return false
 }
 
-// matches needs every variable to have a value. Only the last run ever needs to
-// take more: what an earlier one could take, the last one can.
+// matches takes a variable without a value for any text. Only the last run ever
+// needs to take more: what an earlier one could take, the last one can.
 func (p *pattern) matches(s string, r *Request) bool {
 	i, j, run, from := 0, 0, -1, 0
 	for {
@@ -170,7 +182,15 @@ func (p *pattern) matches(s string, r *Request) bool {
 				return true
 			}
 		} else {
-			switch g := &p.segments[i]; g.kind {
+			g := &p.segments[i]
+			kind, text := g.kind, g.text
+			if kind == segVariable {
+				var ok bool
+				if text, ok = g.value(r); !ok {
+					kind = segRun
+				}
+			}
+			switch kind {
 			case segRun:
 				if i++; i == len(p.segments) {
 					return true
@@ -183,10 +203,6 @@ func (p *pattern) matches(s string, r *Request) bool {
 					continue
 				}
 			default:
-				text := g.text
-				if g.kind == segVariable {
-					text, _ = g.value(r)
-				}
 				if p.begins(s[j:], text) {
 					i, j = i+1, j+len(text)
 					continue

@@ -158,7 +158,10 @@ func (c *comparison) covered(s int, class *signature) {
 	}
 	all = append(all, certain...)
 	certain = slices.DeleteFunc(slices.Clone(all), func(i int) bool { return !impliedAll(mine.conditions, c.statements[i].conditions) })
-	c.search(question{s: s, class: class, mode: narrow, reason: reason}, certain, all)
+	if slices.ContainsFunc(certain, func(i int) bool { return mine.resources.textIn(&c.statements[i].resources) }) {
+		return
+	}
+	c.search(question{s: s, class: class, reason: reason}, certain, all)
 }
 
 // undenied checks that no denial of the profile meets what statement s allows,
@@ -173,16 +176,10 @@ func (c *comparison) undenied(s int, class *signature) {
 		known := slices.Concat(mine.conditions, denial.conditions)
 		all := c.pick(class, true, false)
 		certain := slices.DeleteFunc(slices.Clone(all), func(d int) bool { return !impliedAll(known, c.statements[d].conditions) })
-		if slices.ContainsFunc(certain, func(d int) bool {
-			again := &c.statements[d].resources
-			return again.not == denial.resources.not && slices.Equal(again.text, denial.resources.text)
-		}) {
+		if slices.ContainsFunc(certain, func(d int) bool { return denial.resources.textIn(&c.statements[d].resources) }) {
 			continue
 		}
-		// A variable may be any text here, and a denial whose variable is
-		// missing meets everything.
-		c.search(question{s: s, class: class, mode: asRun, and: &denial.resources,
-			reason: fmt.Sprintf("statement %d of the profile may deny it", q-c.mine)}, certain, all)
+		c.search(question{s: s, class: class, and: &denial.resources, reason: fmt.Sprintf("statement %d of the profile may deny it", q-c.mine)}, certain, all)
 	}
 }
 
@@ -190,8 +187,7 @@ func (c *comparison) undenied(s int, class *signature) {
 type question struct {
 	s      int
 	class  *signature
-	mode   variableMode
-	and    *list // what a resource must be in too
+	and    *list // a denial's resources, which a resource must be in too
 	reason string
 }
 
@@ -200,47 +196,63 @@ type question struct {
 // may take care of it is tried. What then remains is open.
 func (c *comparison) search(q question, certain, all []int) {
 	action := c.spelt(q.class.action)
-	for _, out := range [][]int{certain, all} {
-		m := newMachine()
-		text, found, done := m.difference(&c.budget, c.reached(m, q), c.subtract(m, out, q))
-		switch {
-		case !done:
-			c.unknown(tooMuch)
-			return
-		case !found && len(out) == len(certain):
-			return
-		case found && c.confirm(action, text, m.names):
-			return
-		case len(certain) == len(all):
-			c.unknown("statement %d of the scope-down allows %s: %s", q.s, action, q.reason)
-			return
+	modes := []variableMode{asRun}
+	if q.and == nil && c.statements[q.s].resources.variables() {
+		modes = []variableMode{asRun, asLetter}
+	}
+	for i, out := range [][]int{certain, all} {
+		if i == 1 && len(all) == len(certain) {
+			break
+		}
+		for _, mode := range modes {
+			m := newMachine()
+			in := c.reached(m, q, mode)
+			text, found, done := m.difference(&c.budget, in, c.subtract(m, out, mode))
+			if !done {
+				c.unknown(tooMuch)
+				return
+			}
+			if !found && i == 0 {
+				return // of two ways to read variables, one proof is enough
+			}
+			if found && c.confirm(action, text, m.names) {
+				return
+			}
 		}
 	}
 	c.unknown("statement %d of the scope-down allows %s: %s", q.s, action, q.reason)
 }
 
-// reached is the resources that the question is about, or more.
-func (c *comparison) reached(m *machine, q question) (sets []*set) {
-	mine := &c.statements[q.s].resources
-	if !mine.not || !mine.variables() {
-		sets = append(sets, m.add(mine, q.mode))
+// reached adds the resources that the question is about, or more: a variable
+// may be any text, and is when a denial lacks it.
+func (c *comparison) reached(m *machine, q question, mode variableMode) (sets []*set) {
+	mine := c.statements[q.s].resources.certain()
+	if mode == asLetter {
+		mode = narrow
 	}
-	if q.and != nil && !q.and.variables() {
-		sets = append(sets, m.add(q.and, asRun))
+	sets = append(sets, m.add(&mine, mode))
+	if q.and != nil {
+		denial := q.and.certain()
+		sets = append(sets, m.add(&denial, asRun))
 	}
 	return sets
 }
 
-// subtract is the resources that are taken care of, or fewer, and completes the
-// machine.
-func (c *comparison) subtract(m *machine, out []int, q question) (sets []*set) {
+// subtract adds the resources that are taken care of, or fewer, and completes
+// the machine. Where a variable is a letter, its text may be anything, so that
+// no negated list is known to hold it.
+func (c *comparison) subtract(m *machine, out []int, mode variableMode) (sets []*set) {
 	for _, i := range out {
-		if l := &c.statements[i].resources; !l.not || !l.variables() {
+		s := c.statements[i]
+		switch l := &s.resources; {
+		case !l.not:
 			sets = append(sets, m.add(l, asLetter))
+		case mode == asRun && (!s.allow || !l.mayLack()):
+			sets = append(sets, m.add(l, asRun))
 		}
 	}
 	among := noVariable
-	if q.mode == narrow && c.statements[q.s].resources.variables() {
+	if mode == asLetter {
 		among = anyRune
 	}
 	m.prepare(among, "", others)
@@ -249,4 +261,34 @@ func (c *comparison) subtract(m *machine, out []int, q question) (sets []*set) {
 
 func (l *list) variables() bool {
 	return slices.ContainsFunc(l.patterns, func(p pattern) bool { return p.variables })
+}
+
+// mayLack reports that some variable has no default.
+func (l *list) mayLack() bool {
+	return slices.ContainsFunc(l.patterns, func(p pattern) bool {
+		return slices.ContainsFunc(p.segments, func(g segment) bool { return g.kind == segVariable && !g.hasAlt })
+	})
+}
+
+// certain is a list that holds at least what l does: a negated one without the
+// patterns whose text is not known.
+func (l *list) certain() list {
+	out := *l
+	if l.not {
+		out.patterns = slices.DeleteFunc(slices.Clone(l.patterns), func(p pattern) bool { return p.variables })
+	}
+	return out
+}
+
+// textIn reports that the same patterns make wide hold all that l does,
+// whatever the variables are.
+func (l *list) textIn(wide *list) bool {
+	if l.not != wide.not {
+		return false
+	}
+	few, many := l.text, wide.text
+	if l.not {
+		few, many = many, few
+	}
+	return !slices.ContainsFunc(few, func(t string) bool { return !slices.Contains(many, t) })
 }
