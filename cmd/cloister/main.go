@@ -18,6 +18,11 @@ const usage = `Usage: cloister COMMAND [flags]
 
   version           print the version
   audit verify DIR  check an audit log: --key FILE, --json
+  policy check FILE print what in a policy is seldom meant: --json
+  policy subset PROFILE SCOPE
+                    say whether a profile allows all that a scope-down does: --json
+  policy eval FILE… decide one access, which every file must allow: --action A
+                    --resource R --context KEY=VALUE (again for more), --json
   invariants        print what must never happen, and what attacks it: --json
 `
 
@@ -34,6 +39,8 @@ func run(args []string, out, errOut io.Writer) int {
 		err = version(out)
 	case args[0] == "audit" && len(args) > 1 && args[1] == "verify":
 		err = auditVerify(args[2:], out, errOut)
+	case args[0] == "policy" && len(args) > 1:
+		err = policyCommand(args[1], args[2:], out, errOut)
 	case args[0] == "invariants":
 		err = invariants(args[1:], out)
 	default:

@@ -314,7 +314,7 @@ func (m *machine) walk(b *budget, grow shape, visit func(state []uint64, shape u
 			if buf = key(buf[:0], next, shape); seen[string(buf)] {
 				continue
 			}
-			if !b.spend(200 + 8*m.words) {
+			if !b.spend(300 + 16*m.words) {
 				return false
 			}
 			seen[string(buf)] = true

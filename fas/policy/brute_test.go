@@ -266,6 +266,7 @@ func withKey(r Request, k, v string) Request {
 
 // Subset against every access of the small world, as the reference decides it.
 func TestSubsetAgainstBruteForce(t *testing.T) {
+	t.Parallel()
 	const maxUnknown = 0.10
 	m := maker{rand.New(rand.NewPCG(4, 2026))}
 	memo := map[string]row{}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -113,16 +114,16 @@ func refExpand(text string, globs bool, r Request) (expr string, ok bool) {
 	}
 }
 
-var refCache = map[string]*regexp.Regexp{}
+// refCache keeps regular expressions by their text.
+var refCache sync.Map
 
 func refMatch(text string, globs bool, s string, r Request) (match, ok bool) {
 	expr, ok := refExpand(text, globs, r)
-	re := refCache[expr]
-	if re == nil {
-		re = regexp.MustCompile(expr)
-		refCache[expr] = re
+	re, found := refCache.Load(expr)
+	if !found {
+		re, _ = refCache.LoadOrStore(expr, regexp.MustCompile(expr))
 	}
-	if match = re.MatchString(s); match && !ok {
+	if match = re.(*regexp.Regexp).MatchString(s); match && !ok {
 		return false, false // for some value, and for others not
 	}
 	return match, true

@@ -175,6 +175,7 @@ func TestAgainstSimulator(t *testing.T) {
 	if err != nil {
 		t.Skip("no node to run the second evaluator with")
 	}
+	t.Parallel()
 	m := maker{rand.New(rand.NewPCG(7, 11))}
 	var cases []*simulation
 	var in bytes.Buffer

@@ -38,8 +38,8 @@ type Inclusion struct {
 	Witness Request
 }
 
-// subsetBudget is about 60 ms.
-const subsetBudget = 30_000_000
+// subsetBudget is some 50 ms.
+const subsetBudget = 20_000_000
 
 // Subset answers whether profile allows everything that scope allows.
 //
