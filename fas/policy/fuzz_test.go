@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // What is accepted is written back no longer than it was, is accepted again,
@@ -57,7 +58,7 @@ func FuzzGlob(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text, s, value string) {
 		r := Request{Context: map[string]string{"k": value}}
-		clean := strings.IndexFunc(text+s+value, func(c rune) bool { return c == '\uFFFD' }) < 0
+		clean := utf8.ValidString(text) && utf8.ValidString(s) && utf8.ValidString(value)
 		p, err := compile(text, true)
 		// The reference reads variables by another grammar where ours refuses.
 		if err == nil && clean && strings.Count(text, "${") == len(refVariable.FindAllString(text, -1)) {
