@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/cloisterdev/cloister/internal/filelock"
 )
 
 const (
@@ -41,7 +43,7 @@ type Options struct {
 type Log struct {
 	dir    string
 	f      *os.File
-	lock   *os.File
+	unlock func() error
 	signer note.Signer
 	o      Options
 	in     chan pending
@@ -78,20 +80,33 @@ func Open(dir string, opts *Options) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := lockDir(filepath.Join(dir, "lock"))
+	unlock, err := lockDir(filepath.Join(dir, "lock"))
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{dir: dir, lock: lock, o: o, in: make(chan pending, queueSize), stop: make(chan struct{}), done: make(chan struct{})}
+	l := &Log{dir: dir, unlock: unlock, o: o, in: make(chan pending, queueSize), stop: make(chan struct{}), done: make(chan struct{})}
 	if l.signer, err = signer(dir); err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlock())
 	}
 	t, err := l.load()
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlock())
 	}
 	go l.write(t)
 	return l, nil
+}
+
+// lockDir keeps another writer out. On a system without locks two writers are
+// not detected; run one.
+func lockDir(path string) (unlock func() error, err error) {
+	unlock, err = filelock.Try(path)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return func() error { return nil }, nil
+	case errors.Is(err, filelock.ErrLocked):
+		err = errors.Join(ErrLocked, err)
+	}
+	return unlock, err
 }
 
 func signer(dir string) (note.Signer, error) {
@@ -210,7 +225,7 @@ func (l *Log) Close() error {
 	<-l.done
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return errors.Join(l.broken, l.f.Close(), l.lock.Close())
+	return errors.Join(l.broken, l.f.Close(), l.unlock())
 }
 
 // write is the one goroutine that touches the file.

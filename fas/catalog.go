@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"math"
 	"slices"
 	"time"
 
+	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -26,18 +28,22 @@ type CreateInput struct {
 // asked under it. Both are zero without a token. A token is of a tenant's
 // choosing, so it is kept as a digest only.
 func (in CreateInput) tokens(t tenant.ID) (token, input [32]byte, err error) {
+	asked, err := json.Marshal([]tenant.Text{in.Name, in.Description, in.SourceURI})
+	if err != nil || len(asked) > maxTexts {
+		return token, input, ErrConflict
+	}
 	if in.ClientToken == "" {
 		return token, input, nil
 	}
 	if len(in.ClientToken) > 256 {
 		return token, input, ErrConflict
 	}
-	asked, err := json.Marshal([]tenant.Text{in.Name, in.Description, in.SourceURI})
-	if err != nil {
-		return token, input, err
-	}
 	return sha256.Sum256([]byte(t.String() + "\x00" + in.ClientToken)), sha256.Sum256(asked), nil
 }
+
+// maxTexts bounds what a tenant typed for one row, in bytes of a message, so
+// that a page of rows is one.
+const maxTexts = 32 << 10
 
 // MaxCustomizations is how many customizations a tenant may have.
 const MaxCustomizations = 100
@@ -45,16 +51,21 @@ const MaxCustomizations = 100
 // catalog finds the session of a catalog call and checks verb and target. A
 // refusal is recorded.
 func (f *Firewall) catalog(ctx context.Context, id tenant.SessionID, v Verb, target tenant.CustomizationID) (catalogSession, error) {
-	s, reason, err := f.kept(id, v, target)
+	s, reason, err := f.kept(id, v, target, peerOf(ctx).name)
 	if err != nil {
-		e := event(string(v), Evidence{}, Request{RequestID: s.request, Customization: target}, s.caller)
-		e.Session = id
-		return s, f.deny(ctx, e, reason, err)
+		return s, f.deny(ctx, s.event(ctx, string(v), id, target), reason, err)
 	}
 	return s, nil
 }
 
-func (f *Firewall) kept(id tenant.SessionID, v Verb, target tenant.CustomizationID) (s catalogSession, reason string, err error) {
+// event starts the record of what is done with the session.
+func (s catalogSession) event(ctx context.Context, kind string, id tenant.SessionID, target tenant.CustomizationID) audit.Event {
+	e := event(ctx, kind, Request{RequestID: s.request, Customization: target})
+	e.Tenant, e.User, e.Session = s.caller.Tenant(), s.caller.User(), id
+	return e
+}
+
+func (f *Firewall) kept(id tenant.SessionID, v Verb, target tenant.CustomizationID, from string) (s catalogSession, reason string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s, ok := f.catalogs[id]
@@ -64,6 +75,10 @@ func (f *Firewall) kept(id tenant.SessionID, v Verb, target tenant.Customization
 	case !time.Now().Before(s.expires):
 		delete(f.catalogs, id)
 		return s, "session-expired", ErrExpired
+	case s.from != from:
+		return s, "session-of-another-workload", ErrRole
+	case f.denied.revoked(id, s.evidence, s.caller.Tenant(), s.caller.At()):
+		return s, "revoked", ErrRevoked
 	case !slices.Contains(s.verbs, v):
 		return s, "not-a-verb-of-the-session", ErrVerb
 	case s.customization != target:
@@ -82,20 +97,18 @@ func (f *Firewall) create(ctx context.Context, id tenant.SessionID, in CreateInp
 		return Row{}, Ticket{}, err
 	}
 	// Counting and looking for the token must not race with another Create.
-	f.creating.Lock()
-	defer f.creating.Unlock()
+	defer f.creating.lock(s.caller.Tenant())()
 	have, err := f.c.Registry.List(ctx, s.caller.Tenant())
 	if err != nil {
 		return Row{}, Ticket{}, err
 	}
-	e := event("catalog.create", Evidence{}, Request{RequestID: s.request}, s.caller)
-	e.Session = id
+	e := s.event(ctx, "catalog.create", id, tenant.CustomizationID{})
 	if i := slices.IndexFunc(have, func(r Record) bool { return in.ClientToken != "" && r.Token == token }); i >= 0 {
 		e.Customization = have[i].Customization
 		if have[i].Input != input {
 			return Row{}, Ticket{}, f.deny(ctx, e, "token-of-another-input", ErrConflict)
 		}
-		e.Detail = map[string]string{"repeated": "true"}
+		detail(&e, "repeated", "true")
 		if err := f.allow(ctx, e, true); err != nil {
 			return Row{}, Ticket{}, err
 		}
@@ -117,7 +130,7 @@ func (f *Firewall) create(ctx context.Context, id tenant.SessionID, in CreateInp
 		return Row{}, Ticket{}, err
 	}
 	e.Customization, e.Collection, e.Snapshot = r.Customization, r.Collection, r.Pending.ID
-	e.Detail = map[string]string{"name": in.Name.String()}
+	detail(&e, "name", in.Name.String())
 	if err := f.allow(ctx, e, true); err != nil {
 		return Row{}, Ticket{}, err
 	}
@@ -145,8 +158,7 @@ func (f *Firewall) change(ctx context.Context, id tenant.SessionID, v Verb, targ
 	if err != nil {
 		return Record{}, err
 	}
-	e := event(string(v), Evidence{}, Request{RequestID: s.request, Customization: target}, s.caller)
-	e.Session = id
+	e := s.event(ctx, string(v), id, target)
 	if err := f.allow(ctx, e, true); err != nil {
 		return Record{}, err
 	}
@@ -166,6 +178,9 @@ func (f *Firewall) change(ctx context.Context, id tenant.SessionID, v Verb, targ
 }
 
 func (f *Firewall) update(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID, source tenant.Text) (Row, Ticket, error) {
+	if text, err := json.Marshal(source); err != nil || len(text) > maxTexts {
+		return Row{}, Ticket{}, ErrConflict
+	}
 	r, err := f.change(ctx, id, VerbCatalogUpdate, target, func(r *Record) error {
 		if r.Pending != nil || r.Latest == nil || r.State == Deleting {
 			return ErrConflict
@@ -256,18 +271,27 @@ func (f *Firewall) get(ctx context.Context, id tenant.SessionID, target tenant.C
 	return r, s, nil
 }
 
-func (f *Firewall) list(ctx context.Context, id tenant.SessionID) ([]Row, error) {
+// list is the next page after a customization.
+func (f *Firewall) list(ctx context.Context, id tenant.SessionID, after tenant.CustomizationID) (rows []Row, more bool, err error) {
 	s, err := f.catalog(ctx, id, VerbCatalogList, tenant.CustomizationID{})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	rs, err := f.c.Registry.List(ctx, s.caller.Tenant())
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	rows := []Row{}
-	for i := range rs {
-		rows = append(rows, rs[i].row(s.caller.User()))
+	size := 0
+	for _, r := range pageOf(rs, after, math.MaxInt) {
+		row := r.row(s.caller.User())
+		b, err := json.Marshal(row)
+		if err != nil {
+			return nil, false, err
+		}
+		if size += len(b) + 1; size > maxMessage/2 && len(rows) > 0 {
+			return rows, true, nil
+		}
+		rows = append(rows, row)
 	}
-	return rows, nil
+	return rows, false, nil
 }

@@ -87,10 +87,20 @@ func (k *Catalog) Get(ctx context.Context, id tenant.CustomizationID) (Row, erro
 	return *out.Row, nil
 }
 
-// List returns the tenant's rows.
-func (k *Catalog) List(ctx context.Context) ([]Row, error) {
-	out, err := k.do(ctx, tenant.CustomizationID{}, &call{Op: "catalog.list"})
-	return out.Rows, err
+// List returns the tenant's rows, in as many calls as they need. A row that
+// another call adds or removes meanwhile may be there or not.
+func (k *Catalog) List(ctx context.Context) (rows []Row, err error) {
+	for in := (call{Op: "catalog.list"}); ; {
+		out, err := k.do(ctx, tenant.CustomizationID{}, &in)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, out.Rows...)
+		if !out.More || len(out.Rows) == 0 {
+			return rows, nil
+		}
+		in.After = idText(out.Rows[len(out.Rows)-1].Customization)
+	}
 }
 
 // Share gives a user of the tenant the right to use a customization.

@@ -2,6 +2,7 @@ package fas
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -34,16 +35,44 @@ type Client struct {
 	wg   sync.WaitGroup
 
 	closed bool
+	// open makes another connection where none can be passed over the first.
+	open func(context.Context) (net.Conn, error)
 }
 
 // Dial makes a client of the firewall at the other end of the connection,
 // which it owns from then on.
 func Dial(c *net.UnixConn) (*Client, error) { return dial(c, poolSize) }
 
+// DialTLS makes a client of a firewall on another machine, see
+// [Firewall.ListenTLS]. The configuration needs the workload's certificate, and
+// RootCAs for the firewall's; else it is [ErrConfig]. Such a client has no
+// [Client.Attach].
+func DialTLS(ctx context.Context, addr string, conf *tls.Config) (*Client, error) {
+	if conf == nil || conf.RootCAs == nil || conf.InsecureSkipVerify || len(conf.Certificates) == 0 && conf.GetClientCertificate == nil {
+		return nil, fmt.Errorf("%w: a client over TLS needs RootCAs and its certificate, and must verify the firewall's", ErrConfig)
+	}
+	conf = conf.Clone()
+	conf.MinVersion = tls.VersionTLS13
+	d := tls.Dialer{Config: conf}
+	open := func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) }
+	conn, err := open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInternal, err)
+	}
+	c, err := dialConn(conn, poolSize)
+	c.open = open
+	c.idle <- c.first
+	return c, err
+}
+
 func dial(c *net.UnixConn, size int) (*Client, error) {
 	if c == nil {
 		return nil, ErrConfig
 	}
+	return dialConn(c, size)
+}
+
+func dialConn(c net.Conn, size int) (*Client, error) {
 	return &Client{first: newStream(c), slots: make(chan struct{}, size), idle: make(chan *stream, size), done: make(chan struct{})}, nil
 }
 
@@ -89,6 +118,9 @@ func (c *Client) Close() error {
 // The caller may leave; the exchange goes on, since the next one on the first
 // socket would read its answer.
 func (c *Client) extra(ctx context.Context, op string) (*os.File, error) {
+	if c.open != nil {
+		return nil, fmt.Errorf("%w: descriptors pass over unix sockets only", ErrRole)
+	}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
@@ -186,6 +218,13 @@ func (c *Client) put(s *stream, good bool) {
 }
 
 func (c *Client) grow(ctx context.Context) (*stream, error) {
+	if c.open != nil {
+		conn, err := c.open(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInternal, err)
+		}
+		return newStream(conn), nil
+	}
 	file, err := c.extra(ctx, "more")
 	if err != nil {
 		return nil, err
@@ -307,13 +346,43 @@ func (c *Client) Abandon(ctx context.Context, t Ticket, reason string) error {
 
 // Unfinished lists the work that the registry waits for; see
 // [Firewall.Unfinished].
-func (c *Client) Unfinished(ctx context.Context) ([]Unfinished, error) {
-	out, err := c.do(ctx, &call{Op: "unfinished"})
-	for i := range out.Open {
-		u := &out.Open[i]
-		u.Ticket = Ticket{u.Collection, u.Snapshot, u.Sealed}
+func (c *Client) Unfinished(ctx context.Context) (open []Unfinished, err error) {
+	for in := (call{Op: "unfinished"}); ; {
+		out, err := c.do(ctx, &in)
+		if err != nil {
+			return nil, err
+		}
+		for i := range out.Open {
+			u := &out.Open[i]
+			u.Ticket = Ticket{u.Collection, u.Snapshot, u.Sealed}
+		}
+		open = append(open, out.Open...)
+		if !out.More || len(out.Open) == 0 {
+			return open, nil
+		}
+		in.After = idText(out.Open[len(out.Open)-1].Customization)
 	}
-	return out.Open, err
+}
+
+// Revoke asks for [Firewall.Revoke], as a workload that is an operator;
+// everybody else is refused with [ErrRole].
+func (c *Client) Revoke(ctx context.Context, r Revocation) error {
+	_, err := c.do(ctx, &call{Op: "revoke", Revoke: &r})
+	return err
+}
+
+// Version returns what the firewall at the other end is. Like every call it is
+// answered to workloads of the list only, so that it shows besides that this
+// one is.
+func (c *Client) Version(ctx context.Context) (Version, error) {
+	out, err := c.do(ctx, &call{Op: "version"})
+	if err == nil && out.Version == nil {
+		err = ErrInternal
+	}
+	if err != nil {
+		return Version{}, err
+	}
+	return *out.Version, nil
 }
 
 // Removed ends a deletion.

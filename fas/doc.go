@@ -18,6 +18,9 @@
 //	ErrNoEvidence  evidence without a scheme, or that says nothing
 //	ErrDenied      bad signature, unknown key, no permission, foreign or
 //	               missing resource, disabled key: one error, one text
+//	ErrLevel       evidence that says less than its operation or profile demands
+//	ErrLimited     more calls than a tenant may make
+//	ErrRevoked     a session, evidence or tenant's epoch that was revoked
 //	ErrOperation   evidence of an operation that is not in the table
 //	ErrReplayed    evidence that was used before, or that cannot be remembered
 //	ErrScope       an empty or malformed scope-down, or one wider than the

@@ -13,6 +13,14 @@ import (
 // MaxEvidence is the largest evidence accepted, in bytes.
 const MaxEvidence = 256 << 10
 
+// String returns "digest", "canonical", "body" or "none".
+func (l Level) String() string {
+	if l < LevelDigest || l > LevelBody {
+		return "none"
+	}
+	return [...]string{"digest", "canonical", "body"}[l-1]
+}
+
 // Level is how much evidence says about the call that was signed.
 type Level uint8
 
@@ -43,6 +51,10 @@ type Claim struct {
 	// Method and Path are those of the signed request line, the path in its
 	// escaped form without a query; empty at [LevelDigest].
 	Method, Path string
+	// Query is the signed query as it is escaped; Header returns a signed
+	// header and no other, and may be nil.
+	Query  string
+	Header func(name string) (value string, ok bool)
 	// Body is the signed body; nil below [LevelBody].
 	Body  []byte
 	Level Level
@@ -123,12 +135,12 @@ func SigV4Evidence(ev sigv4.Evidence) (Evidence, error) {
 }
 
 func sigv4Claim(ev sigv4.Evidence) Claim {
-	sig := ev.Signature()
-	c := Claim{Digest: ev.Digest(), Once: sha256.Sum256(sig[:]), Time: ev.Time(), Method: ev.Method(), Path: ev.Path(), Level: LevelCanonical}
-	if b := ev.Body(); len(b) > 0 {
-		c.Body, c.Level = b, LevelBody
-	}
-	return c
+	digest := ev.Digest()
+	// Two callers may sign the same call to the byte; neither uses up the
+	// other's. An ECDSA signature has many forms, and what it signs has one.
+	once := sha256.Sum256(append([]byte(ev.AccessKeyID()+"\x00"), digest[:]...))
+	return Claim{Digest: digest, Once: once, Time: ev.Time(), Method: ev.Method(), Path: ev.Path(), Query: ev.Query(),
+		Header: ev.Header, Body: ev.Body(), Level: Level(ev.Level())}
 }
 
 // Scheme returns how the evidence was signed.

@@ -82,7 +82,7 @@ func Example() {
 	session, err := gate.AssumeOwn(ctx, ev, request)
 	check(err)
 	defer session.Close()
-	_, err = gate.AssumeOwn(ctx, ev, request)
+	_, err = gate.AssumeOwn(ctx, ev, fas.Request{RequestID: tenant.NewRequestID()})
 	fmt.Println("the same call again:", errors.Is(err, fas.ErrReplayed))
 	_, err = gate.Catalog(session).List(ctx)
 	fmt.Println("another verb:", errors.Is(err, fas.ErrVerb))

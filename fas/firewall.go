@@ -4,10 +4,9 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"github.com/cloisterdev/cloister/authz"
 	"github.com/cloisterdev/cloister/fas/policy"
 	"github.com/cloisterdev/cloister/fas/profile"
-	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -33,6 +31,9 @@ type Config struct {
 	Authorizer *authz.Authorizer
 	Profiles   []*profile.Verified
 	Issuer     Issuer
+	// Audience is the service that accepts what Issuer makes; empty means
+	// [profile.DefaultAudience]. A profile for another one is refused.
+	Audience   string
 	Registry   Registry
 	Keys       Keys
 	Audit      audit.Recorder
@@ -47,19 +48,27 @@ type Config struct {
 	// Replay remembers what was used; nil means in this process, for as many as
 	// a million signatures.
 	Replay ReplayStore
+	Limits Limits
+	// Revocations keeps what was revoked; nil means in this process only.
+	Revocations Revocations
 }
 
 // Firewall is the identity firewall.
 type Firewall struct {
-	c        Config
-	ops      map[string]Operation
-	profiles map[string]*approved
-	tickets  cipher.AEAD
-	replay   ReplayStore
-	verifier map[tenant.Method]Verifier
-	started  time.Time
+	c         Config
+	ops       map[string]Operation
+	templates []Operation // those with segments in braces
+	profiles  map[string]*approved
+	tickets   cipher.AEAD
+	replay    ReplayStore
+	verifiers map[tenant.Method]Verifier
+	limits    *limiter
+	strangers *limiter // whoever could not be verified
+	answers   answers
+	denied    denylist
+	started   time.Time
 
-	creating sync.Mutex // one Create at a time
+	creating keyed[tenant.ID] // one Create of a tenant at a time
 
 	mu       sync.Mutex
 	catalogs map[tenant.SessionID]catalogSession
@@ -67,7 +76,8 @@ type Firewall struct {
 
 type approved struct {
 	*profile.Verified
-	doc *policy.Document
+	doc  *policy.Document
+	bind profile.Binding
 }
 
 // catalogSession is a session on the catalog, kept here: catalog calls name it
@@ -78,6 +88,8 @@ type catalogSession struct {
 	verbs         []Verb
 	expires       time.Time
 	request       tenant.RequestID
+	from          string // the workload that may name it
+	evidence      [32]byte
 }
 
 // NewFirewall refuses a nil or missing part with [ErrConfig].
@@ -94,23 +106,41 @@ func NewFirewall(c Config) (*Firewall, error) {
 	if c.OwnTTL <= 0 {
 		c.OwnTTL = 30 * time.Second
 	}
+	if c.Audience == "" {
+		c.Audience = profile.DefaultAudience
+	}
 	c.OwnTTL = min(c.OwnTTL, time.Minute)
 	if c.ReadReplay == 0 {
 		c.ReadReplay = 5 * time.Second
 	}
-	f := &Firewall{c: c, ops: map[string]Operation{}, profiles: map[string]*approved{}, replay: c.Replay, verifier: verifiers,
+	f := &Firewall{c: c, ops: map[string]Operation{}, profiles: map[string]*approved{}, replay: c.Replay, verifiers: verifiers, limits: newLimiter(c.Limits), strangers: newLimiter(Limits{Rate: 200, Burst: 2000, Concurrent: 1 << 20}),
 		started: time.Now().Truncate(time.Second), catalogs: map[tenant.SessionID]catalogSession{}}
 	if f.replay == nil {
 		f.replay = &memory{max: 1 << 20}
 	}
+	if c.Revocations != nil {
+		rs, err := c.Revocations.Revoked(context.Background())
+		if err != nil {
+			return nil, fmt.Errorf("%w: revocations: %w", ErrConfig, err)
+		}
+		for _, r := range rs {
+			f.denied.add(r)
+		}
+	}
+	paths := map[string]bool{}
 	for _, o := range c.Operations {
 		if o.Path == "" || o.Action == "" || len(o.Verbs) == 0 {
 			return nil, fmt.Errorf("%w: an operation is incomplete", ErrConfig)
 		}
-		if _, twice := f.ops[o.Path]; twice {
+		if paths[o.Path] {
 			return nil, fmt.Errorf("%w: operation %s is there twice", ErrConfig, o.Path)
 		}
-		f.ops[o.Path] = o
+		paths[o.Path] = true
+		if strings.Contains(o.Path, "{") {
+			f.templates = append(f.templates, o)
+		} else {
+			f.ops[o.Path] = o
+		}
 	}
 	for _, v := range c.Profiles {
 		if err := v.Err(time.Now()); err != nil {
@@ -123,7 +153,14 @@ func NewFirewall(c Config) (*Firewall, error) {
 		if _, twice := f.profiles[v.Profile().ID]; twice {
 			return nil, fmt.Errorf("%w: profile %s is there twice", ErrConfig, v.Profile().ID)
 		}
-		f.profiles[v.Profile().ID] = &approved{v, doc}
+		if v.Profile().Audience != c.Audience {
+			return nil, fmt.Errorf("%w: profile %s is for %q, and the issuer for %q", ErrConfig, v.Profile().ID, v.Profile().Audience, c.Audience)
+		}
+		bind, err := profile.ParseBind(v.Profile().Bind)
+		if err != nil {
+			return nil, fmt.Errorf("%w: profile %s: %w", ErrConfig, v.Profile().ID, err)
+		}
+		f.profiles[v.Profile().ID] = &approved{v, doc, bind}
 	}
 	err = c.TicketKey.Use(func(key []byte) error {
 		if len(key) != 32 {
@@ -152,10 +189,11 @@ func (c Config) verifiers() (map[tenant.Method]Verifier, error) {
 		all[m] = v
 	}
 	if c.Identities != nil {
-		if c.Region == "" || c.Service == "" {
-			return nil, fmt.Errorf("%w: identities without region or service", ErrConfig)
+		v, err := newSigV4Verifier(c)
+		if err != nil {
+			return nil, err
 		}
-		all[tenant.MethodSigV4] = sigv4Verifier{c.Identities, sigv4.Options{Region: c.Region, Service: c.Service}}
+		all[tenant.MethodSigV4] = v
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: nobody verifies", ErrConfig)
@@ -164,16 +202,37 @@ func (c Config) verifiers() (map[tenant.Method]Verifier, error) {
 }
 
 // event starts the audit record of a decision.
-func event(kind string, ev Evidence, req Request, c tenant.Caller) audit.Event {
-	e := audit.Event{Time: time.Now(), Kind: kind, Request: req.RequestID, Customization: req.Customization, Tenant: c.Tenant(), User: c.User()}
-	e.Evidence = ev.claim.Digest
+func event(ctx context.Context, kind string, req Request) audit.Event {
+	e := audit.Event{Time: time.Now(), Kind: kind, Request: req.RequestID, Customization: req.Customization}
+	if p := peerOf(ctx); p.name != Embedded {
+		e.Detail = map[string]string{"workload": p.name}
+	}
 	return e
+}
+
+// detail adds to what an event says.
+func detail(e *audit.Event, key, value string) {
+	d := map[string]string{key: value}
+	maps.Copy(d, e.Detail)
+	e.Detail = d
 }
 
 // deny records a refusal. A refusal that cannot be recorded is a refusal.
 func (f *Firewall) deny(ctx context.Context, e audit.Event, reason string, err error) error {
 	e.Decision, e.Reason = audit.Deny, reason
 	_ = f.c.Audit.Append(context.WithoutCancel(ctx), e)
+	return err
+}
+
+// denyStranger records a refusal of whoever could not be verified. A flood of
+// them is counted, not written down one by one.
+func (f *Firewall) denyStranger(ctx context.Context, e audit.Event, reason string, err error) error {
+	now := time.Now()
+	if f.strangers.enter(tenant.ID{}, now) {
+		f.strangers.leave(tenant.ID{})
+		return f.deny(ctx, e, reason, err)
+	}
+	f.counted(ctx, f.strangers, e, reason)
 	return err
 }
 
@@ -193,29 +252,30 @@ func (f *Firewall) allow(ctx context.Context, e audit.Event, durable bool) error
 // verified is what a signed call amounts to.
 type verified struct {
 	op     Operation
+	vars   map[string]string // what stands for the path's segments in braces
 	claim  Claim
 	once   bool // the evidence is good once at this door
 	scheme tenant.Method
 	now    time.Time
 	caller tenant.Caller
-	permit authz.Permit
 	watch  stopwatch
 }
 
-// identify finds out who signed what, and when. Nothing is used up.
+// identify finds out who signed what, and when. Nothing is used up. A call that
+// it accepts is in its tenant's account until leave.
 func (f *Firewall) identify(ctx context.Context, door string, ev Evidence, req Request) (v verified, e audit.Event, err error) {
 	v.watch, v.now, v.scheme = startWatch(), time.Now(), ev.scheme
-	e = event("firewall."+door, Evidence{}, req, tenant.Caller{})
-	verifier, ok := f.verifier[ev.scheme]
+	e = event(ctx, "firewall."+door, req)
+	verifier, ok := f.verifiers[ev.scheme]
 	if !ok || req.RequestID.IsZero() || req.TTL < 0 {
-		return v, e, f.deny(ctx, e, "no-evidence", ErrDenied)
+		return v, e, f.denyStranger(ctx, e, "no-evidence", ErrDenied)
 	}
 	id, claim, err := verifier.Verify(ctx, ev.raw, v.now)
 	e.Evidence = claim.Digest
 	if err != nil {
-		return v, e, f.deny(ctx, e, reasonOf(err), ErrDenied)
+		return v, e, f.denyStranger(ctx, e, reasonOf(err), ErrDenied)
 	}
-	if claim.check() != nil || claim.Level < LevelCanonical {
+	if claim.check() != nil {
 		return v, e, f.deny(ctx, e, "no-claim", ErrDenied)
 	}
 	v.claim = claim
@@ -223,28 +283,70 @@ func (f *Firewall) identify(ctx context.Context, door string, ev Evidence, req R
 		return v, e, f.deny(ctx, e, "no-caller", ErrDenied)
 	}
 	e.Tenant, e.User = v.caller.Tenant(), v.caller.User()
-	if v.op, ok = f.ops[claim.Path]; !ok || claim.Method != "POST" {
-		return v, e, f.deny(ctx, e, "unknown-operation", ErrOperation)
+	if err := f.enter(ctx, e); err != nil {
+		return v, e, err
 	}
-	v.once = v.op.Mutating || door == "exchange"
-	if v.once && !f.replay.Durable() && claim.Time.Before(f.started) {
-		// What was claimed before this process started is not known any more.
-		return v, e, f.deny(ctx, e, "before-start", ErrDenied)
+	if err := f.admit(ctx, door, &v, e); err != nil {
+		f.limits.leave(e.Tenant)
+		return v, e, err
 	}
 	return v, e, nil
 }
 
-// claim uses the evidence up at this door.
-func (f *Firewall) claim(ctx context.Context, door string, v *verified, e audit.Event) error {
-	first, fresh, err := f.replay.Claim(ctx, onceKey(door, v.scheme, v.claim.Once, 0), v.now, v.claim.end())
-	switch {
-	case err != nil:
-		return f.deny(ctx, e, "replay-store", ErrReplayed)
-	case !fresh && (v.once || v.now.Sub(first) > f.c.ReadReplay):
-		return f.deny(ctx, e, "replayed", ErrReplayed)
+// admit checks a verified call against the table, the clock and the deny list.
+func (f *Firewall) admit(ctx context.Context, door string, v *verified, e audit.Event) error {
+	if v.claim.Level < LevelCanonical {
+		return f.deny(ctx, e, "level", ErrLevel)
+	}
+	if !f.operation(v) {
+		return f.deny(ctx, e, "unknown-operation", ErrOperation)
+	}
+	if !callable(v.op.Callers, peerOf(ctx)) {
+		return f.deny(ctx, e, "not-a-caller-of-the-operation", ErrRole)
+	}
+	v.once = v.op.Mutating || door == "exchange"
+	if v.once && !f.replay.Durable() && v.claim.Time.Before(f.started) {
+		// What was claimed before this process started is not known any more.
+		return f.deny(ctx, e, "before-start", ErrDenied)
+	}
+	if err := f.refuseRevoked(ctx, e, tenant.SessionID{}, v.claim.Time); err != nil {
+		return err
 	}
 	v.watch.lap("verify")
 	return nil
+}
+
+// operation finds the line of the table for a signed request line.
+func (f *Firewall) operation(v *verified) (ok bool) {
+	if v.claim.Method != "POST" {
+		return false
+	}
+	if v.op, ok = f.ops[v.claim.Path]; ok {
+		return true
+	}
+	for _, o := range f.templates {
+		if v.vars, ok = profile.MatchOperation(o.Path, v.claim.Path); ok {
+			v.op = o
+			return true
+		}
+	}
+	return false
+}
+
+// claim uses the evidence up at this door, one of as many times as it is good
+// for.
+func (f *Firewall) claim(ctx context.Context, door string, v *verified, e audit.Event, times int) error {
+	for nth := range times {
+		first, fresh, err := f.replay.Claim(ctx, onceKey(door, v.scheme, v.claim.Once, nth), v.now, v.claim.end())
+		switch {
+		case err != nil:
+			return f.deny(ctx, e, "replay-store", ErrReplayed)
+		case fresh, !v.once && v.now.Sub(first) <= f.c.ReadReplay:
+			v.watch.lap("replay")
+			return nil
+		}
+	}
+	return f.deny(ctx, e, "replayed", ErrReplayed)
 }
 
 // authorize asks the policies.
@@ -252,14 +354,35 @@ func (f *Firewall) authorize(ctx context.Context, v *verified, e *audit.Event, t
 	if v.op.OnCustomization == target.IsZero() {
 		return f.deny(ctx, *e, "wrong-target", ErrDenied)
 	}
-	var err error
-	v.permit, err = f.c.Authorizer.Authorize(ctx, v.caller, v.op.Action, authz.Resource{Tenant: v.caller.Tenant(), Customization: target})
+	permit, err := f.c.Authorizer.Authorize(ctx, v.caller, v.op.Action, authz.Resource{Tenant: v.caller.Tenant(), Customization: target})
 	if err != nil {
 		return f.deny(ctx, *e, "not-authorized", ErrDenied)
 	}
-	e.PolicyRevision = string(v.permit.Revision())
+	e.PolicyRevision = string(permit.Revision())
 	v.watch.lap("authorize")
 	return nil
+}
+
+// repeated gives a lost answer again.
+func (f *Firewall) repeated(ctx context.Context, key [32]byte, v *verified, e audit.Event) (*Session, error) {
+	if !v.once {
+		return nil, nil
+	}
+	s := f.answers.again(key, v.now)
+	if s == nil {
+		return nil, nil
+	}
+	e.Session, e.Collection, e.Snapshot = s.id, s.collection, s.snapshot
+	err := f.refuseRevoked(ctx, e, s.id, v.claim.Time)
+	if err == nil {
+		detail(&e, "repeated", "true")
+		err = f.allow(ctx, e, true)
+	}
+	if err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // AssumeOwn implements [Gate]: a session on the service's own resource.
@@ -268,17 +391,22 @@ func (f *Firewall) AssumeOwn(ctx context.Context, ev Evidence, req Request) (*Se
 	if err != nil {
 		return nil, err
 	}
-	if err := f.claim(ctx, "assume-own", &v, e); err != nil {
+	defer f.limits.leave(v.caller.Tenant())
+	if err := f.authorize(ctx, &v, &e, req.Customization); err != nil {
 		return nil, err
 	}
-	if err := f.authorize(ctx, &v, &e, req.Customization); err != nil {
+	retry := retryKey(peerOf(ctx), "assume-own", v.claim.Once, req)
+	if s, err := f.repeated(ctx, retry, &v, e); s != nil || err != nil {
+		return s, err
+	}
+	if err := f.claim(ctx, "assume-own", &v, e, 1); err != nil {
 		return nil, err
 	}
 	s := &Session{id: tenant.NewSessionID(), tenant: v.caller.Tenant(), user: v.caller.User(), customization: req.Customization,
 		verbs: v.op.Verbs, expires: time.Now().Add(req.lifetime(f.c.OwnTTL)), keys: map[Verb]tenant.Secret{}}
 	e.Session = s.id
 	if isCatalog(v.op) {
-		f.keep(s, v.caller, req)
+		f.keep(s, catalogSession{caller: v.caller, from: peerOf(ctx).name, evidence: v.claim.Digest, request: req.RequestID})
 		v.watch.lap("session")
 	} else if err := f.openActive(ctx, s, &v.watch); err != nil {
 		return nil, f.deny(ctx, e, keyReason(err), ErrDenied)
@@ -290,6 +418,9 @@ func (f *Firewall) AssumeOwn(ctx context.Context, ev Evidence, req Request) (*Se
 	}
 	v.watch.lap("audit")
 	s.spans = v.watch.spans
+	if v.once {
+		f.answers.keep(retry, s, v.now)
+	}
 	return s, nil
 }
 
@@ -325,7 +456,8 @@ func (f *Firewall) openActive(ctx context.Context, s *Session, watch *stopwatch)
 	return nil
 }
 
-func (f *Firewall) keep(s *Session, c tenant.Caller, req Request) {
+func (f *Firewall) keep(s *Session, c catalogSession) {
+	c.customization, c.verbs, c.expires = s.customization, s.verbs, s.expires
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.catalogs) > 10_000 {
@@ -335,113 +467,5 @@ func (f *Firewall) keep(s *Session, c tenant.Caller, req Request) {
 			}
 		}
 	}
-	f.catalogs[s.id] = catalogSession{c, req.Customization, s.verbs, s.expires, req.RequestID}
-}
-
-// Exchange implements [Gate]: a session on the customer's own bucket.
-func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Session, error) {
-	v, e, err := f.identify(ctx, "exchange", ev, req)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.claim(ctx, "exchange", &v, e); err != nil {
-		return nil, err
-	}
-	// The target of the signed call may be the catalog while the row that it
-	// made is what the session is for; the row is checked below.
-	row, target := req.Customization, req.Customization
-	if !v.op.OnCustomization {
-		target = tenant.CustomizationID{}
-	}
-	if err := f.authorize(ctx, &v, &e, target); err != nil {
-		return nil, err
-	}
-	e.Scope, e.Customization = sha256.Sum256(req.Scope), row
-	p, ok := f.profiles[req.Profile]
-	if !ok || p.Err(time.Now()) != nil {
-		return nil, f.deny(ctx, e, "no-profile", ErrDenied)
-	}
-	e.Profile = p.Hash()
-	prof := p.Profile()
-	served := false
-	for _, path := range prof.Operations {
-		served = served || path == v.op.Path
-	}
-	if !served {
-		return nil, f.deny(ctx, e, "operation-not-in-profile", ErrOperation)
-	}
-	bucket, prefix, reason := f.scope(p, v.claim.Body, req.Scope)
-	if reason != "" {
-		return nil, f.deny(ctx, e, reason, ErrScope)
-	}
-	r, err := f.c.Registry.Get(ctx, row)
-	if err != nil || r.Tenant != v.caller.Tenant() || r.Pending == nil {
-		return nil, f.deny(ctx, e, "no-unfinished-version", ErrDenied)
-	}
-	s := &Session{id: tenant.NewSessionID(), tenant: v.caller.Tenant(), user: v.caller.User(), customization: row,
-		verbs: []Verb{VerbBucketRead}, expires: time.Now().Add(req.lifetime(time.Duration(prof.TTL) * time.Second))}
-	e.Session = s.id
-	v.watch.lap("scope")
-	if err := f.allow(ctx, e, true); err != nil {
-		return nil, err
-	}
-	v.watch.lap("audit")
-	creds, err := f.c.Issuer.Issue(ctx, Grant{s.id, v.caller, bucket, prefix, prof.Allow, req.Scope, s.expires, row, v.claim.Digest})
-	if err != nil {
-		return nil, f.deny(ctx, e, "issuer-failed", ErrDenied)
-	}
-	creds.Bucket, creds.Prefix = bucket, prefix
-	v.watch.lap("session")
-	s.creds, s.spans = &creds, v.watch.spans
-	return s, nil
-}
-
-// scope checks that the scope-down lies within the profile and within what the
-// signed body names. It returns the reason of a refusal.
-func (f *Firewall) scope(p *approved, signed, raw []byte) (bucket, prefix, reason string) {
-	if len(raw) == 0 {
-		return "", "", "scope-empty"
-	}
-	doc, err := policy.Parse(raw)
-	if err != nil {
-		return "", "", "scope-malformed"
-	}
-	if policy.Subset(p.doc, doc).Answer != policy.Yes {
-		return "", "", "scope-exceeds-profile"
-	}
-	uri, ok := pointer(signed, p.Profile().Bind)
-	rest, isS3 := strings.CutPrefix(uri, "s3://")
-	bucket, prefix, hasPrefix := strings.Cut(rest, "/")
-	if !ok || !isS3 || !hasPrefix || bucket == "" || prefix == "" || !strings.HasSuffix(prefix, "/") {
-		return "", "", "body-names-no-source"
-	}
-	bound, err := boundTo(bucket, prefix)
-	if err != nil {
-		return "", "", "body-names-no-source"
-	}
-	if policy.Subset(bound, doc).Answer != policy.Yes {
-		return "", "", "scope-exceeds-signed-body"
-	}
-	return bucket, prefix, ""
-}
-
-// pointer follows a JSON pointer of plain object keys to a string.
-func pointer(body []byte, p string) (string, bool) {
-	if len(body) == 0 {
-		return "", false
-	}
-	raw := json.RawMessage(body)
-	for _, key := range strings.Split(strings.TrimPrefix(p, "/"), "/") {
-		var m map[string]json.RawMessage
-		if json.Unmarshal(raw, &m) != nil {
-			return "", false
-		}
-		next, ok := m[key]
-		if !ok {
-			return "", false
-		}
-		raw = next
-	}
-	var s string
-	return s, json.Unmarshal(raw, &s) == nil
+	f.catalogs[s.id] = c
 }

@@ -46,6 +46,9 @@ type Operation struct {
 	OnCustomization bool
 	Mutating        bool
 	Verbs           []Verb
+	// Callers are the workloads that may ask for it; empty means every one
+	// that reaches the firewall.
+	Callers []string
 }
 
 // Identity is whom an access key, a token or a public key belongs to. Secret
@@ -88,6 +91,7 @@ type Grant struct {
 	expires        time.Time
 	customization  tenant.CustomizationID
 	evidence       [32]byte
+	audience       string
 }
 
 // Session names the session.
@@ -104,6 +108,9 @@ func (g Grant) Evidence() [32]byte { return g.evidence }
 
 // Layers returns the policies that must both allow.
 func (g Grant) Layers() (profile, scope []byte) { return g.profile, g.scope }
+
+// Audience returns the one service that may accept the credentials.
+func (g Grant) Audience() string { return g.audience }
 
 // Expires returns when the credentials end.
 func (g Grant) Expires() time.Time { return g.expires }

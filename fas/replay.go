@@ -3,6 +3,7 @@ package fas
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"time"
 
 	"github.com/cloisterdev/cloister/tenant"
@@ -25,7 +26,7 @@ type ReplayStore interface {
 
 // onceKey names a use of evidence in the replay store. The doors are apart: what
 // was good for one does not open another twice.
-func onceKey(door string, scheme tenant.Method, once [32]byte, nth byte) [32]byte {
+func onceKey(door string, scheme tenant.Method, once [32]byte, nth int) [32]byte {
 	b := append([]byte(door+"\x00"+string(scheme)+"\x00"), once[:]...)
-	return sha256.Sum256(append(b, nth))
+	return sha256.Sum256(binary.BigEndian.AppendUint32(b, uint32(nth)))
 }

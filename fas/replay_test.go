@@ -67,7 +67,7 @@ func TestReplayNames(t *testing.T) {
 	for _, once := range [][32]byte{{1}, {2}} {
 		for _, door := range []string{"assume-own", "exchange"} {
 			for _, scheme := range []tenant.Method{tenant.MethodSigV4, tenant.MethodOIDC} {
-				for nth := range byte(3) {
+				for nth := range 3 {
 					seen[onceKey(door, scheme, once, nth)] = true
 				}
 			}

@@ -20,7 +20,7 @@ type Refusal struct {
 // says whose word it is; it names no tenant, since nobody verified one. An
 // error wraps [ErrAudit].
 func (f *Firewall) Report(ctx context.Context, r Refusal) error {
-	e := event("frontend.refused", Evidence{}, Request{RequestID: r.Request, Customization: r.Customization}, tenant.Caller{})
+	e := event(ctx, "frontend.refused", Request{RequestID: r.Request, Customization: r.Customization})
 	e.Decision, e.Reason = audit.Deny, r.Reason
 	if err := f.c.Audit.Append(ctx, e); err != nil {
 		return fmt.Errorf("%w: %w", ErrAudit, err)

@@ -3,6 +3,7 @@ package fas
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -15,25 +16,39 @@ import (
 // connection is what the firewall knows about one socket.
 type connection struct {
 	f      *Firewall
+	peer   peer
 	worker bool
 	ticket tenant.SnapshotID // a worker's connection is for one ticket
 	wg     *sync.WaitGroup
 }
 
-// Serve answers one connection and those passed over it, until the peer closes
-// it or the context ends. It returns nil at the peer's end of file.
+// Serve answers one connection of the firewall's own user and those passed over
+// it, until the peer closes it or the context ends: for a socket pair whose
+// other end a supervisor hands to a front end. Whoever calls on it is
+// [Embedded]. It returns nil at the peer's end of file.
 func (f *Firewall) Serve(ctx context.Context, c *net.UnixConn) error {
+	cred, err := peerCred(c)
+	if err == nil && cred.known && cred.uid != uint32(os.Getuid()) {
+		err = fmt.Errorf("%w: peer of another user", ErrRole)
+	}
+	if err != nil {
+		return errors.Join(err, c.Close())
+	}
+	p := embedded
+	p.uid = cred.uid
+	return f.serveAs(ctx, c, p)
+}
+
+func (f *Firewall) serveAs(ctx context.Context, c net.Conn, p peer) error {
 	var wg sync.WaitGroup
-	err := f.serve(ctx, c, &connection{f: f, wg: &wg})
+	err := f.serve(ctx, c, &connection{f: f, peer: p, wg: &wg})
 	wg.Wait()
 	return err
 }
 
-func (f *Firewall) serve(ctx context.Context, c *net.UnixConn, con *connection) error {
+func (f *Firewall) serve(ctx context.Context, c net.Conn, con *connection) error {
 	defer c.Close()
-	if err := checkPeer(c); err != nil {
-		return err
-	}
+	ctx = withPeer(ctx, con.peer)
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
 	s := newStream(c)
@@ -49,6 +64,9 @@ func (f *Firewall) serve(ctx context.Context, c *net.UnixConn, con *connection) 
 		out := con.answer(ctx, s, &in)
 		s.dropFDs()
 		err := s.send(out, nil)
+		if errors.Is(err, errTooLong) {
+			err = s.send(reply{Error: errorName(ErrInternal)}, nil)
+		}
 		out.Session.wipe()
 		if err != nil {
 			return err
@@ -72,7 +90,7 @@ func parseOptional(s string) (tenant.CustomizationID, error) {
 
 // refuse records what is refused before any door is asked.
 func (con *connection) refuse(ctx context.Context, in *call, reason string, err error) error {
-	return con.f.deny(ctx, event("firewall.connection", Evidence{}, Request{RequestID: in.Request.RequestID}, tenant.Caller{}), reason, err)
+	return con.f.deny(ctx, event(ctx, "firewall.connection", Request{RequestID: in.Request.RequestID}), reason, err)
 }
 
 func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *reply) (err error) {
@@ -133,8 +151,21 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 	case "abandon":
 		return f.Abandon(ctx, in.Ticket, in.Reason)
 	case "unfinished":
-		out.Open, err = f.Unfinished(ctx)
+		after, err := parseOptional(in.After)
+		if err != nil {
+			return refuse("malformed-page", ErrDenied)
+		}
+		out.Open, err = f.unfinished(ctx, after, pageRows)
+		out.More = len(out.Open) == pageRows
 		return err
+	case "version":
+		out.Version = f.version()
+		return nil
+	case "revoke":
+		if in.Revoke == nil {
+			return refuse("malformed-revocation", ErrConflict)
+		}
+		return f.Revoke(ctx, *in.Revoke)
 	case "report":
 		return f.Report(ctx, Refusal{in.Request.RequestID, in.Request.Customization, in.Reason})
 	case "removed":
@@ -176,7 +207,11 @@ func (con *connection) catalog(ctx context.Context, id tenant.SessionID, in *cal
 		out.Ticket = &t
 		return err
 	case "catalog.list":
-		out.Rows, err = f.list(ctx, id)
+		after, err := parseOptional(in.After)
+		if err != nil {
+			return con.refuse(ctx, in, "malformed-page", ErrDenied)
+		}
+		out.Rows, out.More, err = f.list(ctx, id, after)
 		return err
 	case "catalog.get", "catalog.shares":
 		r, s, err := f.get(ctx, id, target)
@@ -216,7 +251,13 @@ func (con *connection) attach(ctx context.Context, s *stream, worker bool) error
 		_ = c.Close()
 		return ErrRole
 	}
-	con.wg.Go(func() { _ = con.f.serve(ctx, u, &connection{f: con.f, worker: worker, wg: con.wg}) })
+	// What a workload passes on acts for that workload, and was made by it.
+	cred, err := peerCred(u)
+	if err != nil || cred.known && cred.uid != con.peer.uid {
+		_ = u.Close()
+		return ErrRole
+	}
+	con.wg.Go(func() { _ = con.f.serve(ctx, u, &connection{f: con.f, peer: con.peer, worker: worker, wg: con.wg}) })
 	return nil
 }
 

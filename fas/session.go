@@ -12,6 +12,9 @@ import (
 // The sentinel errors of this package; see the package documentation.
 var (
 	ErrNoEvidence = errors.New("fas: not evidence")
+	ErrLevel      = errors.New("fas: the evidence says less than is demanded")
+	ErrLimited    = errors.New("fas: too many calls")
+	ErrRevoked    = errors.New("fas: revoked")
 	ErrDenied     = errors.New("fas: denied")
 	ErrOperation  = errors.New("fas: no such operation")
 	ErrReplayed   = errors.New("fas: evidence was used before")

@@ -2,8 +2,13 @@
 
 package fas
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
-// checkPeer has no portable form; elsewhere a connection is trusted for how it
-// was made, by socketpair.
-func checkPeer(*net.UnixConn) error { return nil }
+// peerCred has no portable form; elsewhere a connection is trusted for how it
+// was made, by socketpair, and a path cannot be listened on.
+func peerCred(*net.UnixConn) (ucred, error) { return ucred{}, nil }
+
+func executable(*net.UnixConn, ucred) (string, error) { return "", errors.ErrUnsupported }

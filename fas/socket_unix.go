@@ -48,3 +48,9 @@ func pair() (a, b *os.File, err error) {
 func rights(f *os.File) []byte { return syscall.UnixRights(int(f.Fd())) }
 
 func closeFD(fd int) { _ = syscall.Close(fd) }
+
+// ours reports whether a file belongs to this user, or to root.
+func ours(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (st.Uid == 0 || int(st.Uid) == os.Getuid())
+}

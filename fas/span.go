@@ -8,7 +8,7 @@ import (
 // Span is one step of the firewall's own work on a session, for a trace of the
 // whole request. The steps follow one another without gaps.
 type Span struct {
-	// Name is "verify" (signature, time and replay), "authorize", "key"
+	// Name is "verify" (signature and time), "authorize", "replay", "key"
 	// (registry and key service), "scope", "session", or "audit".
 	Name string        `json:"name"`
 	Took time.Duration `json:"took"`

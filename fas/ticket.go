@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cloisterdev/cloister/tenant"
@@ -46,14 +48,24 @@ type Unfinished struct {
 // Unfinished lists the work that the registry waits for. The tickets open what
 // those in the caller's journal open, and nothing else.
 func (f *Firewall) Unfinished(ctx context.Context) ([]Unfinished, error) {
+	return f.unfinished(ctx, tenant.CustomizationID{}, math.MaxInt)
+}
+
+// pageRows is how many rows one answer lists at most; a full row is far below
+// a hundredth of a message.
+const pageRows = 100
+
+// unfinished is the next page, of at most n, after a customization.
+func (f *Firewall) unfinished(ctx context.Context, after tenant.CustomizationID, n int) ([]Unfinished, error) {
 	rows, err := f.c.Registry.Unfinished(ctx)
 	if err != nil {
 		return nil, err
 	}
+	rows = pageOf(rows, after, n)
 	var out []Unfinished
 	for i := range rows {
 		r := &rows[i]
-		e := event("ticket.reissue", Evidence{}, Request{Customization: r.Customization}, tenant.Caller{})
+		e := event(ctx, "ticket.reissue", Request{Customization: r.Customization})
 		e.Tenant = r.Tenant
 		if err := f.allow(ctx, e, true); err != nil {
 			return nil, err
@@ -69,6 +81,19 @@ func (f *Firewall) Unfinished(ctx context.Context) ([]Unfinished, error) {
 		out = append(out, Unfinished{r.Customization, s.Version, remove, t, t.Sealed, t.Collection, t.Snapshot})
 	}
 	return out, nil
+}
+
+// pageOf is at most n of the rows after one, by the text of their IDs.
+func pageOf(rows []Record, after tenant.CustomizationID, n int) []Record {
+	rows, key := slices.Clone(rows), idText(after)
+	slices.SortFunc(rows, func(a, b Record) int {
+		return strings.Compare(a.Customization.String(), b.Customization.String())
+	})
+	at, found := slices.BinarySearchFunc(rows, key, func(r Record, k string) int { return strings.Compare(r.Customization.String(), k) })
+	if found {
+		at++
+	}
+	return rows[at:min(len(rows), at+min(n, len(rows)))]
 }
 
 func (f *Firewall) openTicket(t Ticket) (ticketClaims, error) {
@@ -99,8 +124,9 @@ func (c ticketClaims) unfinished(r *Record) error {
 // Redeem gives a worker the keys for one step of an unfinished version.
 func (f *Firewall) Redeem(ctx context.Context, t Ticket, v Verb) (*Session, error) {
 	c, err := f.openTicket(t)
-	e := event("ticket.redeem", Evidence{}, Request{Customization: c.Customization}, tenant.Caller{})
-	e.Tenant, e.Snapshot, e.Detail = c.Tenant, c.Snapshot, map[string]string{"verb": string(v[:min(len(v), 64)])}
+	e := event(ctx, "ticket.redeem", Request{Customization: c.Customization})
+	e.Tenant, e.Snapshot = c.Tenant, c.Snapshot
+	detail(&e, "verb", string(v[:min(len(v), 64)]))
 	if err != nil {
 		return nil, f.deny(ctx, e, "bad-ticket", err)
 	}
@@ -110,6 +136,9 @@ func (f *Firewall) Redeem(ctx context.Context, t Ticket, v Verb) (*Session, erro
 	r, err := f.pending(ctx, c)
 	if err != nil {
 		return nil, f.deny(ctx, e, "nothing-unfinished", err)
+	}
+	if err := f.refuseRevoked(ctx, e, tenant.SessionID{}, r.Pending.Until.Add(-ticketLife)); err != nil {
+		return nil, err // the call that began it was signed before
 	}
 	if r.Pending.Registered != (v == VerbEvaluate) {
 		return nil, f.deny(ctx, e, "step-not-due", ErrTicket)
@@ -186,7 +215,7 @@ func (f *Firewall) Finish(ctx context.Context, t Ticket, score float64) error {
 func (f *Firewall) Abandon(ctx context.Context, t Ticket, reason string) error {
 	c, err := f.openTicket(t)
 	if err != nil {
-		return f.deny(ctx, event("ticket.abandon", Evidence{}, Request{}, tenant.Caller{}), "bad-ticket", err)
+		return f.deny(ctx, event(ctx, "ticket.abandon", Request{}), "bad-ticket", err)
 	}
 	if r, err := f.c.Registry.Get(ctx, c.Customization); err != nil || c.unfinished(&r) != nil {
 		return nil // nothing is left to take back
@@ -214,7 +243,7 @@ func (f *Firewall) Abandon(ctx context.Context, t Ticket, reason string) error {
 // Removed ends a deletion: the row goes when the files are gone.
 func (f *Firewall) Removed(ctx context.Context, t Ticket) error {
 	c, err := f.openTicket(t)
-	e := event("ticket.removed", Evidence{}, Request{Customization: c.Customization}, tenant.Caller{})
+	e := event(ctx, "ticket.removed", Request{Customization: c.Customization})
 	e.Tenant = c.Tenant
 	if err != nil || !c.Remove {
 		return f.deny(ctx, e, "bad-ticket", ErrTicket)
@@ -227,7 +256,7 @@ func (f *Firewall) Removed(ctx context.Context, t Ticket) error {
 
 func (f *Firewall) step(ctx context.Context, kind string, t Ticket, change func(*Record) error) error {
 	c, err := f.openTicket(t)
-	e := event(kind, Evidence{}, Request{Customization: c.Customization}, tenant.Caller{})
+	e := event(ctx, kind, Request{Customization: c.Customization})
 	e.Tenant, e.Snapshot = c.Tenant, c.Snapshot
 	if err != nil {
 		return f.deny(ctx, e, "bad-ticket", err)

@@ -3,10 +3,10 @@ package fas
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cloisterdev/cloister/fas/sigv4"
-	"github.com/cloisterdev/cloister/tenant"
 )
 
 // Verifier decides about the evidence of one scheme, inside the firewall. It
@@ -27,8 +27,20 @@ var (
 
 // sigv4Verifier verifies SigV4 evidence against the secrets of access keys.
 type sigv4Verifier struct {
-	ids  Identities
-	opts sigv4.Options
+	ids Identities
+	v   *sigv4.Verifier
+}
+
+// sigv4Life is the default of [sigv4.Options].
+const sigv4Life = 5 * time.Minute
+
+func newSigV4Verifier(c Config) (Verifier, error) {
+	if c.Region == "" || c.Service == "" {
+		return nil, fmt.Errorf("%w: identities without region or service", ErrConfig)
+	}
+	keys := func(string) (sigv4.Key, bool) { return sigv4.Key{}, false } // Verify looks up by itself
+	v, err := sigv4.NewVerifier(keys, sigv4.Options{Region: c.Region, Service: c.Service, MaxPast: sigv4Life, MinLevel: sigv4.LevelDigest})
+	return sigv4Verifier{c.Identities, v}, err
 }
 
 // Verify implements [Verifier].
@@ -38,12 +50,9 @@ func (s sigv4Verifier) Verify(_ context.Context, raw []byte, now time.Time) (id 
 		return id, c, err
 	}
 	c = sigv4Claim(ev)
-	c.Until = ev.Time().Add(5 * time.Minute) // the default of sigv4.Options
-	known := false
-	err = sigv4.Verify(ev, func(key string) (tenant.Secret, bool) {
-		id, known = s.ids.Lookup(key)
-		return id.Secret, known
-	}, now, s.opts)
+	c.Until = ev.Time().Add(sigv4Life)
+	id, known := s.ids.Lookup(ev.AccessKeyID())
+	err = s.v.VerifyKey(ev, sigv4.Key{Secret: id.Secret}, known, now)
 	switch {
 	case errors.Is(err, sigv4.ErrSkew):
 		err = ErrTime

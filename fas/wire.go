@@ -33,6 +33,8 @@ type call struct {
 	Source   tenant.Text  `json:"source"`
 	User     string       `json:"user,omitempty"`
 	Version  int          `json:"version,omitempty"`
+	After    string       `json:"after,omitempty"` // the last one of the page before
+	Revoke   *Revocation  `json:"revoke,omitempty"`
 }
 
 type reply struct {
@@ -43,6 +45,8 @@ type reply struct {
 	Ticket  *Ticket      `json:"ticket,omitempty"`
 	Users   []string     `json:"users,omitempty"`
 	Open    []Unfinished `json:"open,omitempty"`
+	More    bool         `json:"more,omitempty"` // there is another page
+	Version *Version     `json:"version,omitempty"`
 }
 
 // wireSession is a session on its way to the client that dialled. It is
@@ -72,6 +76,7 @@ type wireCreds struct {
 var wireErrors = map[string]error{
 	"denied": ErrDenied, "operation": ErrOperation, "replayed": ErrReplayed, "scope": ErrScope, "ticket": ErrTicket,
 	"role": ErrRole, "expired": ErrExpired, "closed": ErrClosed, "verb": ErrVerb, "conflict": ErrConflict, "audit": ErrAudit,
+	"level": ErrLevel, "limited": ErrLimited, "revoked": ErrRevoked,
 }
 
 func errorName(err error) string {
@@ -103,16 +108,16 @@ func idText[K tenant.Kind](id tenant.Of[K]) string {
 	return id.String()
 }
 
-// stream frames messages on a unix socket and collects the descriptors that
+// stream frames messages on a connection and, on a unix socket, collects the descriptors that
 // come with them.
 type stream struct {
-	c   *net.UnixConn
+	c   net.Conn
 	buf []byte
 	oob []byte
 	fds []int
 }
 
-func newStream(c *net.UnixConn) *stream {
+func newStream(c net.Conn) *stream {
 	return &stream{c: c, oob: make([]byte, 128)}
 }
 
@@ -129,6 +134,8 @@ func (s *stream) close() {
 	_ = s.c.Close()
 }
 
+var errTooLong = errors.New("fas: a message is too long")
+
 func (s *stream) send(v any, rights []byte) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -136,13 +143,13 @@ func (s *stream) send(v any, rights []byte) error {
 	}
 	defer clear(body)
 	if len(body) > maxMessage {
-		return fmt.Errorf("fas: a message of %d bytes", len(body))
+		return fmt.Errorf("%w: %d bytes", errTooLong, len(body))
 	}
 	msg := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
 	msg = append(msg, body...)
 	defer clear(msg)
-	if rights != nil {
-		n, _, err := s.c.WriteMsgUnix(msg, rights, nil)
+	if u, ok := s.c.(*net.UnixConn); ok && rights != nil {
+		n, _, err := u.WriteMsgUnix(msg, rights, nil)
 		if err == nil && n < len(msg) {
 			_, err = s.c.Write(msg[n:])
 		}
@@ -186,7 +193,13 @@ func (s *stream) fill() error {
 		clear(s.buf)
 		s.buf = grown
 	}
-	n, m, err := readMsg(s.c, s.buf[len(s.buf):cap(s.buf)], s.oob, &s.fds)
+	var n, m int
+	var err error
+	if u, ok := s.c.(*net.UnixConn); ok {
+		n, m, err = readMsg(u, s.buf[len(s.buf):cap(s.buf)], s.oob, &s.fds)
+	} else {
+		n, err = s.c.Read(s.buf[len(s.buf):cap(s.buf)])
+	}
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,8 @@ type Options struct {
 	// scheme.
 	Verifiers map[tenant.Method]fas.Verifier
 	Replay    fas.ReplayStore
+	// Limits are those of each tenant.
+	Limits fas.Limits
 }
 
 // Server is a firewall over a directory.
@@ -133,7 +135,7 @@ func (s *Server) wire(dir string, v *vault, rec audit.Recorder, o Options) error
 		Identities: &identities{v: v, dir: filepath.Join(dir, "identities"), tenants: settings}, Authorizer: s.authorizer,
 		Profiles: []*profile.Verified{approved}, Issuer: s.authority, Registry: s.registry, Keys: keyService{s.kms, settings},
 		Audit: rec, Operations: o.Operations, TicketKey: tenant.NewSecret(ticket), Region: o.Region, Service: o.Service,
-		OwnTTL: o.OwnTTL, ReadReplay: o.ReadReplay, Verifiers: verifiers, Replay: o.Replay,
+		OwnTTL: o.OwnTTL, ReadReplay: o.ReadReplay, Verifiers: verifiers, Replay: o.Replay, Limits: o.Limits, Revocations: s.registry,
 	})
 	return err
 }

@@ -253,7 +253,7 @@ func TestReplay(t *testing.T) {
 	req := fas.Request{RequestID: tenant.NewRequestID()}
 	ev := w.evidence(w.admin, "CreateCustomization", "")
 	w.must(w.c.AssumeOwn(ctx, ev, req))
-	_, err := w.c.AssumeOwn(ctx, ev, req)
+	_, err := w.c.AssumeOwn(ctx, ev, fas.Request{RequestID: tenant.NewRequestID()})
 	w.refused("a mutating call again", err, fas.ErrReplayed)
 	read := w.evidence(w.admin, "ListCustomizations", "")
 	w.must(w.c.AssumeOwn(ctx, read, req))

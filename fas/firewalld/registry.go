@@ -1,11 +1,14 @@
 package firewalld
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,27 +22,40 @@ import (
 )
 
 // registry keeps the rows in bbolt, with a copy in memory for reading: the
-// firewall is the only writer.
+// firewall is the only writer. Readers never wait for a disk, and writers of
+// different rows share one write to it.
 type registry struct {
 	db *bolt.DB
 	v  *vault
+
+	writing [64]sync.Mutex // by row: one change of a row at a time
 
 	mu    sync.RWMutex
 	rows  map[tenant.CustomizationID]fas.Record
 	users map[tenant.UserID]identity
 }
 
-var bucket = []byte("customizations")
+var (
+	bucket  = []byte("customizations")
+	revoked = []byte("revocations")
+)
+
+// groupDelay is how long a write waits for others to share a disk write with.
+const groupDelay = 500 * time.Microsecond
 
 func openRegistry(path string, v *vault) (*registry, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 5 * time.Second})
 	if err != nil {
 		return nil, fmt.Errorf("firewalld: open the registry: %w", err)
 	}
+	db.MaxBatchDelay = groupDelay
 	r := &registry{db: db, v: v, rows: map[tenant.CustomizationID]fas.Record{}, users: map[tenant.UserID]identity{}}
 	err = db.Update(func(tx *bolt.Tx) error {
 		b, err := tx.CreateBucketIfNotExists(bucket)
 		if err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucketIfNotExists(revoked); err != nil {
 			return err
 		}
 		return b.ForEach(func(_, val []byte) error {
@@ -59,22 +75,30 @@ func openRegistry(path string, v *vault) (*registry, error) {
 
 func (r *registry) close() error { return r.db.Close() }
 
+// row takes the lock of a row.
+func (r *registry) row(id tenant.CustomizationID) *sync.Mutex {
+	text := id.String()
+	return &r.writing[text[len(text)-1]%64]
+}
+
 // Create implements fas.Registry.
-func (r *registry) Create(_ context.Context, rec fas.Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, dup := r.rows[rec.Customization]; dup {
+func (r *registry) Create(ctx context.Context, rec fas.Record) error {
+	row := r.row(rec.Customization)
+	row.Lock()
+	defer row.Unlock()
+	if _, err := r.Get(ctx, rec.Customization); err == nil {
 		return fas.ErrConflict
 	}
 	return r.store(rec)
 }
 
+// store writes a row whose lock the caller has.
 func (r *registry) store(rec fas.Record) error {
 	b, err := json.Marshal(rec)
 	if err != nil {
 		return err
 	}
-	err = r.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Put([]byte(rec.Customization.String()), b) })
+	err = r.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Put([]byte(rec.Customization.String()), b) })
 	if err != nil {
 		return err
 	}
@@ -84,6 +108,8 @@ func (r *registry) store(rec fas.Record) error {
 	if err := json.Unmarshal(b, &own); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.rows[own.Customization] = own
 	return nil
 }
@@ -103,21 +129,17 @@ func (r *registry) Get(_ context.Context, id tenant.CustomizationID) (fas.Record
 	return r.find(id)
 }
 
-// List implements fas.Registry.
+// List implements fas.Registry. It reads the memory only.
 func (r *registry) List(_ context.Context, t tenant.ID) (out []fas.Record, err error) {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
-	err = r.db.View(func(tx *bolt.Tx) error {
-		// The order of the store is the order of pages.
-		return tx.Bucket(bucket).ForEach(func(k, _ []byte) error {
-			id, err := tenant.ParseCustomizationID(string(k))
-			if rec := r.rows[id]; err == nil && rec.Tenant == t {
-				out = append(out, rec)
-			}
-			return nil
-		})
-	})
-	return out, err
+	for _, rec := range r.rows {
+		if rec.Tenant == t {
+			out = append(out, rec)
+		}
+	}
+	r.mu.RUnlock()
+	slices.SortFunc(out, func(a, b fas.Record) int { return strings.Compare(a.Customization.String(), b.Customization.String()) })
+	return out, nil
 }
 
 // Unfinished implements fas.Registry.
@@ -133,10 +155,11 @@ func (r *registry) Unfinished(context.Context) (out []fas.Record, err error) {
 }
 
 // Update implements fas.Registry.
-func (r *registry) Update(_ context.Context, id tenant.CustomizationID, f func(*fas.Record) error) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old, err := r.find(id)
+func (r *registry) Update(ctx context.Context, id tenant.CustomizationID, f func(*fas.Record) error) error {
+	row := r.row(id)
+	row.Lock()
+	defer row.Unlock()
+	old, err := r.Get(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -157,14 +180,60 @@ func (r *registry) Update(_ context.Context, id tenant.CustomizationID, f func(*
 
 // Delete implements fas.Registry.
 func (r *registry) Delete(_ context.Context, id tenant.CustomizationID) error {
+	row := r.row(id)
+	row.Lock()
+	defer row.Unlock()
+	err := r.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Delete([]byte(id.String())) })
+	if err != nil {
+		return err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	err := r.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(bucket).Delete([]byte(id.String())) })
-	if err == nil {
-		delete(r.rows, id)
-	}
-	return err
+	delete(r.rows, id)
+	return nil
 }
+
+// Revoked implements fas.Revocations.
+func (r *registry) Revoked(context.Context) (out []fas.Revocation, err error) {
+	err = r.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(revoked).ForEach(func(_, val []byte) error {
+			var rev fas.Revocation
+			if err := json.Unmarshal(val, &rev); err != nil {
+				return err
+			}
+			out = append(out, rev)
+			return nil
+		})
+	})
+	return out, err
+}
+
+// Revoke implements fas.Revocations. What is older than anything lives is
+// dropped on the way.
+func (r *registry) Revoke(_ context.Context, rev fas.Revocation) error {
+	b, err := json.Marshal(rev)
+	if err != nil {
+		return err
+	}
+	old := []byte(rev.At.Add(-26 * time.Hour).UTC().Format(revokedKey))
+	return r.db.Update(func(tx *bolt.Tx) error {
+		bk := tx.Bucket(revoked)
+		c := bk.Cursor()
+		for k, _ := c.First(); k != nil && bytes.Compare(k, old) < 0; k, _ = c.First() {
+			if err := c.Delete(); err != nil {
+				return err
+			}
+		}
+		seq, err := bk.NextSequence()
+		if err != nil {
+			return err
+		}
+		return bk.Put(fmt.Appendf(nil, "%s %d", rev.At.UTC().Format(revokedKey), seq), b)
+	})
+}
+
+// revokedKey sorts by time.
+const revokedKey = "2006-01-02T15:04:05.000000000"
 
 // User implements authz.Directory.
 func (r *registry) User(_ context.Context, t tenant.ID, u tenant.UserID) (authz.UserFacts, error) {

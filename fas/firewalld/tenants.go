@@ -13,6 +13,7 @@ import (
 	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/authz"
 	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/internal/filelock"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -33,16 +34,16 @@ type Tenant struct {
 // the firewall's. Changes of one tenant are made one after another; after an
 // error of change nothing is different. Policies are checked first: an error
 // wraps authz.ErrRejected. An unknown tenant is [ErrNoTenant].
-func ChangeTenant(dir string, root tenant.Secret, id tenant.ID, change func(*Tenant) error) error {
+func ChangeTenant(dir string, root tenant.Secret, id tenant.ID, change func(*Tenant) error) (err error) {
 	v, err := openVault(dir, root)
 	if err != nil {
 		return err
 	}
-	unlock, err := lockFile(filepath.Join(dir, "tenants.lock"))
+	unlock, err := filelock.Lock(filepath.Join(dir, "tenants.lock"))
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer func() { err = errors.Join(err, unlock()) }()
 	path := v.tenantPath(id)
 	var t Tenant
 	if err := v.get(path, id.String(), &t); err != nil {

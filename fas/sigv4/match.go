@@ -1,7 +1,6 @@
 package sigv4
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"sync"
@@ -41,9 +40,9 @@ func (c *cache) matchHMAC(e *Evidence, secret tenant.Secret, known, keep bool) b
 	defer s.release()
 	known = known && secret.Use(alive) == nil
 	s.out = e.appendStringToSign(s.out[:0])
-	s.query = e.appendScope(append(append(s.query[:0], e.accessKeyID...), '/'))
+	id := keyID{e.accessKeyID, e.date[:8], e.region, e.service, secret, false}
 	if c != nil {
-		found := c.find(s.query, secret, func(k cached) { s.mac.copy(k.mac) })
+		found := c.find(&id, func(k cached) { s.mac.copy(k.mac) })
 		if !found {
 			s.mac.copy(nobody().mac)
 		}
@@ -55,24 +54,18 @@ func (c *cache) matchHMAC(e *Evidence, secret tenant.Secret, known, keep bool) b
 	if !known {
 		secret = nobody().secret
 	}
-	match := s.derived(secret, e.date[:8], e.region, e.service, [32]byte(e.sig[:32])) && known
-	if match && keep && c != nil {
-		s.query = e.appendScope(append(append(s.query[:0], e.accessKeyID...), '/'))
-		c.put(s.query, cached{secret: secret, mac: s.mac.clone()})
-	}
-	return match
-}
-
-// derived reports whether sig is the HMAC of s.out with a key derived now,
-// which stays in s.mac.
-func (s *scratch) derived(secret tenant.Secret, day, region, service string, sig [32]byte) (match bool) {
+	match := false
 	err := secret.Use(func(b []byte) error {
-		s.derive(b, day, region, service)
+		s.derive(b, id.day, id.region, id.service)
 		s.sign(s.out)
-		match = equal(s.sum[:], sig[:])
+		match = equal(s.sum[:], e.sig[:32])
 		return nil
 	})
-	return match && err == nil
+	match = match && err == nil && known
+	if match && keep && c != nil {
+		c.put(id, cached{mac: s.mac.clone()})
+	}
+	return match
 }
 
 func (c *cache) matchECDSA(e *Evidence, k Key, known, keep bool) bool {
@@ -80,15 +73,15 @@ func (c *cache) matchECDSA(e *Evidence, k Key, known, keep bool) bool {
 	defer s.release()
 	s.out = e.appendStringToSign(s.out[:0])
 	sum := s.hash(s.out)
-	sig := bytes.Clone(e.sig[:e.sigLen]) // so that evidence stays off the heap
+	sig := e.sig[:e.sigLen]
 	bySecret := known && k.Public == nil && k.Secret.Use(alive) == nil
 	byPublic := known && k.Public != nil && k.Public.Curve == elliptic.P256()
-	name := []byte(e.accessKeyID + "/" + asymmetric)
+	id := keyID{accessKeyID: e.accessKeyID, secret: k.Secret, ecdsa: true}
 	var public *ecdsa.PublicKey
 	if byPublic {
 		public = k.Public
 	} else if c != nil {
-		c.find(name, k.Secret, func(k cached) { public = k.public })
+		c.find(&id, func(k cached) { public = k.public })
 	}
 	found := public != nil
 	if !found {
@@ -107,7 +100,7 @@ func (c *cache) matchECDSA(e *Evidence, k Key, known, keep bool) bool {
 	}
 	match := ecdsa.VerifyASN1(&derived.PublicKey, sum[:], sig) && bySecret
 	if match && keep && c != nil {
-		c.put(name, cached{secret: secret, public: &derived.PublicKey})
+		c.put(id, cached{public: &derived.PublicKey})
 	}
 	return match
 }

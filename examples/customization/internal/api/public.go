@@ -18,7 +18,7 @@ func public(err error) error {
 	switch {
 	case errors.As(err, &e):
 		return e
-	case errors.Is(err, gpuinfer.ErrBusy):
+	case errors.Is(err, gpuinfer.ErrBusy), errors.Is(err, fas.ErrLimited):
 		return ErrThrottled
 	case errors.Is(err, fas.ErrConflict):
 		return ErrConflict
@@ -26,6 +26,7 @@ func public(err error) error {
 	// Whatever else the firewall or the capture of the signature refuses has
 	// one answer.
 	for _, refusal := range []error{fas.ErrDenied, fas.ErrOperation, fas.ErrReplayed, fas.ErrScope, fas.ErrVerb, fas.ErrExpired,
+		fas.ErrRole, fas.ErrLevel, fas.ErrRevoked, fas.ErrNoEvidence,
 		sigv4.ErrNoSignature, sigv4.ErrMalformed, sigv4.ErrNotSigned, sigv4.ErrAmbiguousPath, sigv4.ErrPayload, sigv4.ErrSignature,
 		sigv4.ErrScope, sigv4.ErrSkew} {
 		if errors.Is(err, refusal) {
@@ -46,6 +47,7 @@ func reasonOf(err error) string {
 		reason string
 	}{
 		{fas.ErrDenied, ""}, {fas.ErrOperation, ""}, {fas.ErrReplayed, ""}, {fas.ErrScope, ""}, {fas.ErrConflict, ""}, {fas.ErrAudit, ""},
+		{fas.ErrLimited, ""}, {fas.ErrRole, ""}, {fas.ErrLevel, ""}, {fas.ErrRevoked, ""}, {fas.ErrNoEvidence, "evidence-malformed"},
 		{gpuinfer.ErrBusy, ""}, {sigv4.ErrTooLarge, "body-too-large"}, {sigv4.ErrNoSignature, "unsigned"}, {sigv4.ErrPayload, "body-not-signed"},
 		{sigv4.ErrNotSigned, "header-not-signed"}, {sigv4.ErrMalformed, "signature-malformed"}, {sigv4.ErrAmbiguousPath, "path-ambiguous"},
 		{retrieval.ErrManifest, "snapshot-not-the-active-one"}, {retrieval.ErrDamaged, "snapshot-altered"}, {retrieval.ErrBinding, "snapshot-of-another"},

@@ -1,0 +1,104 @@
+package fas
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// retryWindow is how long a lost answer is given again.
+const retryWindow = 30 * time.Second
+
+// maxAnswers bounds what is kept; the oldest goes first. Whoever comes back for
+// an answer that went is told ErrReplayed.
+const maxAnswers = 4096
+
+// answers keeps the sessions of evidence that is good once, for a front end
+// whose answer was lost on the way: the same evidence with the very same
+// request gets the same session and not another.
+type answers struct {
+	mu    sync.Mutex
+	kept  map[[32]byte]*Session
+	order []aged // by age
+}
+
+type aged struct {
+	key [32]byte
+	at  time.Time
+}
+
+// retryKey names a request to the byte, and who asked.
+func retryKey(from peer, door string, once [32]byte, req Request) [32]byte {
+	h := sha256.New()
+	for _, s := range []string{from.name, door, req.RequestID.String(), idText(req.Customization), req.Profile, string(req.Scope)} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
+		h.Write([]byte(s))
+	}
+	h.Write(once[:])
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(req.TTL)))
+	return [32]byte(h.Sum(nil))
+}
+
+// again returns a copy of the session that the same request got.
+func (a *answers) again(key [32]byte, now time.Time) *Session {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.forget(now)
+	s := a.kept[key]
+	if s == nil || s.Err() != nil {
+		return nil
+	}
+	return s.clone()
+}
+
+func (a *answers) keep(key [32]byte, s *Session, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.forget(now)
+	if a.kept == nil {
+		a.kept = map[[32]byte]*Session{}
+	}
+	if a.kept[key] != nil {
+		return
+	}
+	if len(a.order) == maxAnswers {
+		a.drop()
+	}
+	a.kept[key] = s.clone()
+	a.order = append(a.order, aged{key, now})
+}
+
+func (a *answers) forget(now time.Time) {
+	for len(a.order) > 0 && now.Sub(a.order[0].at) > retryWindow {
+		a.drop()
+	}
+}
+
+func (a *answers) drop() {
+	_ = a.kept[a.order[0].key].Close()
+	delete(a.kept, a.order[0].key)
+	a.order = a.order[1:]
+}
+
+// clone is the session with secrets of its own.
+func (s *Session) clone() *Session {
+	c := &Session{id: s.id, tenant: s.tenant, user: s.user, customization: s.customization, collection: s.collection, snapshot: s.snapshot,
+		manifest: s.manifest, version: s.version, verbs: s.verbs, expires: s.expires, keys: map[Verb]tenant.Secret{}, spans: s.spans}
+	for v, k := range s.keys {
+		c.keys[v] = copySecret(k)
+	}
+	if s.creds != nil {
+		creds := *s.creds
+		creds.Secret = copySecret(creds.Secret)
+		c.creds = &creds
+	}
+	return c
+}
+
+func copySecret(s tenant.Secret) (out tenant.Secret) {
+	_ = s.Use(func(b []byte) error { out = tenant.NewSecret(append([]byte(nil), b...)); return nil })
+	return out
+}
