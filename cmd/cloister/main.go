@@ -2,14 +2,18 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/cloisterdev/cloister/audit"
 )
@@ -23,13 +27,26 @@ const usage = `Usage: cloister COMMAND [flags]
                     say whether a profile allows all that a scope-down does: --json
   policy eval FILE… decide one access, which every file must allow: --action A
                     --resource R --context KEY=VALUE (again for more), --json
+  seal, open        encrypt and decrypt streams, bound to an encryption context
+  rewrap, inspect   change the key or context of a message; show its header
   invariants        print what must never happen, and what attacks it: --json
 `
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := command(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
 
-// run returns the exit code: 0 for success, 1 for a refusal, 2 for bad usage.
+// run is [command] without input.
 func run(args []string, out, errOut io.Writer) int {
+	return command(context.Background(), args, strings.NewReader(""), out, errOut)
+}
+
+// command returns the exit code: 0 for success, 1 for a refusal, 2 for bad
+// usage.
+func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	var err error
 	switch {
 	case len(args) == 0 || args[0] == "help" || args[0] == "--help" || args[0] == "-h":
@@ -41,6 +58,8 @@ func run(args []string, out, errOut io.Writer) int {
 		err = auditVerify(args[2:], out, errOut)
 	case args[0] == "policy" && len(args) > 1:
 		err = policyCommand(args[1], args[2:], out, errOut)
+	case slices.Contains([]string{"seal", "open", "rewrap", "inspect"}, args[0]):
+		err = envelope(ctx, args[0], args[1:], in, out, errOut)
 	case args[0] == "invariants":
 		err = invariants(args[1:], out)
 	default:

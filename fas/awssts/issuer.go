@@ -148,7 +148,7 @@ func taken(out *sts.AssumeRoleOutput, in *sts.AssumeRoleInput, until time.Time) 
 	if u := out.AssumedRoleUser; u != nil && aws.ToString(u.Arn) != "" && !sameRole(*u.Arn, *in.RoleArn, *in.RoleSessionName) {
 		return fas.Credentials{}, fmt.Errorf("%w: a session of another role", ErrService)
 	}
-	if s := aws.ToString(out.SourceIdentity); s != "" && s != *in.SourceIdentity {
+	if s := aws.ToString(out.SourceIdentity); s != "" && in.SourceIdentity != nil && s != *in.SourceIdentity {
 		return fas.Credentials{}, fmt.Errorf("%w: a session of another source", ErrService)
 	}
 	return fas.Credentials{AccessKeyID: id, Secret: tenant.NewSecret([]byte(secret)), Token: token}, nil

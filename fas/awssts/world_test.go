@@ -69,7 +69,7 @@ type world struct {
 	n      int
 }
 
-func newWorld(t testing.TB, allow string, issuer fas.Issuer) *world {
+func newWorld(t testing.TB, allow string, issuer fas.Issuer, change ...func(*world, *fas.Config)) *world {
 	t.Helper()
 	w := &world{t: t, tenant: tenant.NewID(), row: tenant.NewCustomizationID()}
 	w.id = &identities{key: "AKIACUSTOMER", secret: "a secret of the customer"}
@@ -94,10 +94,14 @@ func newWorld(t testing.TB, allow string, issuer fas.Issuer) *world {
 	w.ok(err)
 	a, err := authz.New(schema, []authz.Source{{Name: "cloister", Text: authz.DefaultPolicies}}, directory{}, silent{}, nil)
 	w.ok(err)
-	w.wall, err = fas.NewFirewall(fas.Config{Identities: w.id, Authorizer: a, Profiles: []*profile.Verified{p}, Issuer: issuer,
+	c := fas.Config{Identities: w.id, Authorizer: a, Profiles: []*profile.Verified{p}, Issuer: issuer,
 		Registry: &registry{row: fas.Record{Customization: w.row, Tenant: w.tenant, Pending: &fas.Snapshot{}}}, Keys: keys{}, Audit: silent{},
 		Operations: []fas.Operation{{Path: "/CreateCustomization", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}}},
-		TicketKey:  tenant.NewSecret(make([]byte, 32)), Region: "us-east-1", Service: "codewhisperer"})
+		TicketKey:  tenant.NewSecret(make([]byte, 32)), Region: "us-east-1", Service: "codewhisperer"}
+	for _, f := range change {
+		f(w, &c)
+	}
+	w.wall, err = fas.NewFirewall(c)
 	w.ok(err)
 	return w
 }
@@ -137,7 +141,11 @@ func (w *world) exchange(bucket string, ttl time.Duration) (*fas.Session, error)
 
 func (w *world) exchangeFor(bucket string, scope []byte, ttl time.Duration) (*fas.Session, error) {
 	w.t.Helper()
-	return w.wall.Exchange(context.Background(), w.evidence("s3://"+bucket+"/src/"),
+	return w.exchangeWith(w.evidence("s3://"+bucket+"/src/"), scope, ttl)
+}
+
+func (w *world) exchangeWith(ev fas.Evidence, scope []byte, ttl time.Duration) (*fas.Session, error) {
+	return w.wall.Exchange(context.Background(), ev,
 		fas.Request{RequestID: tenant.NewRequestID(), Customization: w.row, Profile: "p", Scope: scope, TTL: ttl})
 }
 

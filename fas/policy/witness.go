@@ -226,16 +226,16 @@ func (v *value) names() []string {
 
 // spelt gives a lower-case action the case in which a policy writes it.
 func (c *comparison) spelt(action string) string {
-	best := 0
-	out := action
+	best, out := 0, action
 	for _, s := range c.statements {
 		for _, text := range s.actions.text {
-			head := text
-			if i := strings.IndexAny(text, "*?"); i >= 0 {
-				head = text[:i]
+			head, tail := text, ""
+			if first := strings.IndexAny(text, "*?"); first >= 0 {
+				head, tail = text[:first], text[strings.LastIndexAny(text, "*?")+1:]
 			}
-			if len(head) > best && len(head) <= len(action) && strings.EqualFold(head, action[:len(head)]) {
-				best, out = len(head), head+action[len(head):]
+			n, end := len(head)+len(tail), len(action)-len(tail)
+			if n > best && n <= len(action) && strings.EqualFold(head, action[:len(head)]) && strings.EqualFold(tail, action[end:]) {
+				best, out = n, head+action[len(head):end]+tail
 			}
 		}
 	}

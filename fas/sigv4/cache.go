@@ -2,7 +2,6 @@ package sigv4
 
 import (
 	"crypto/ecdsa"
-	"strings"
 	"sync"
 
 	"github.com/cloisterdev/cloister/tenant"
@@ -11,72 +10,67 @@ import (
 // cacheSize is how many signing keys a generation holds: some 500 bytes each.
 const cacheSize = 4096
 
-// keyID names a signing key. The secret is part of it by identity, so that
-// another one under the same access key finds nothing.
-type keyID struct {
-	accessKeyID, day, region, service string
-	secret                            tenant.Secret
-	ecdsa                             bool
-}
-
-// cached is one of two: the states of an HMAC, or a public key.
+// cached is what a secret became: the states of an HMAC, or a public key.
+// Another secret under the same name is not it.
 type cached struct {
+	secret tenant.Secret
 	mac    *mac
 	public *ecdsa.PublicKey
 }
 
 // cache keeps two generations: what is used moves to the young one, and when
-// that is full the old one is wiped. A nil cache keeps nothing.
+// that is full the old one is wiped. Names are credentials as they are signed,
+// with an access key and a scope. A nil cache keeps nothing.
 type cache struct {
 	size       int
 	mu         sync.RWMutex
-	young, old map[keyID]cached
+	young, old map[string]cached
 }
 
-func newCache(size int) *cache { return &cache{size: size, young: map[keyID]cached{}} }
+func newCache(size int) *cache { return &cache{size: size, young: map[string]cached{}} }
 
 // find lets use see a key under the lock: it may be wiped after.
-func (c *cache) find(id *keyID, use func(cached)) bool {
+func (c *cache) find(name []byte, secret tenant.Secret, use func(cached)) bool {
 	c.mu.RLock()
-	k, young := c.young[*id]
-	_, old := c.old[*id]
-	if young {
+	k, young := c.young[string(name)]
+	_, old := c.old[string(name)]
+	if young && k.secret == secret {
 		use(k)
 	}
 	c.mu.RUnlock()
 	if young || !old {
-		return young
+		return young && k.secret == secret
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if k, old = c.old[*id]; old {
-		delete(c.old, *id)
-		c.add(*id, k)
-	} else if k, young = c.young[*id]; !young {
+	if k, old = c.old[string(name)]; old {
+		delete(c.old, string(name))
+		c.add(string(name), k)
+	} else {
+		k = c.young[string(name)]
+	}
+	if k.secret != secret || k.mac == nil && k.public == nil {
 		return false
 	}
 	use(k)
 	return true
 }
 
-func (c *cache) put(id keyID, k cached) {
-	// The names are pieces of a request, which they would keep in memory.
-	id.accessKeyID, id.day = strings.Clone(id.accessKeyID), strings.Clone(id.day)
-	id.region, id.service = strings.Clone(id.region), strings.Clone(id.service)
+func (c *cache) put(name []byte, k cached) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.add(id, k)
+	c.add(string(name), k)
 }
 
-func (c *cache) add(id keyID, k cached) {
+func (c *cache) add(name string, k cached) {
 	if len(c.young) >= c.size {
 		wipeAll(c.old)
-		c.old, c.young = c.young, make(map[keyID]cached)
+		c.old, c.young = c.young, make(map[string]cached)
 	}
-	if had, ok := c.young[id]; ok && had.mac != nil && had.mac != k.mac {
+	if had, ok := c.young[name]; ok && had.mac != nil {
 		had.mac.wipe()
 	}
-	c.young[id] = k
+	c.young[name] = k
 }
 
 func (c *cache) wipe() {
@@ -84,10 +78,10 @@ func (c *cache) wipe() {
 	defer c.mu.Unlock()
 	wipeAll(c.young)
 	wipeAll(c.old)
-	c.young, c.old = map[keyID]cached{}, nil
+	c.young, c.old = map[string]cached{}, nil
 }
 
-func wipeAll(m map[keyID]cached) {
+func wipeAll(m map[string]cached) {
 	for _, k := range m {
 		if k.mac != nil {
 			k.mac.wipe()

@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"sync"
@@ -40,9 +41,9 @@ func (c *cache) matchHMAC(e *Evidence, secret tenant.Secret, known, keep bool) b
 	defer s.release()
 	known = known && secret.Use(alive) == nil
 	s.out = e.appendStringToSign(s.out[:0])
-	id := keyID{e.accessKeyID, e.date[:8], e.region, e.service, secret, false}
+	s.query = e.appendScope(append(append(s.query[:0], e.accessKeyID...), '/'))
 	if c != nil {
-		found := c.find(&id, func(k cached) { s.mac.copy(k.mac) })
+		found := c.find(s.query, secret, func(k cached) { s.mac.copy(k.mac) })
 		if !found {
 			s.mac.copy(nobody().mac)
 		}
@@ -54,18 +55,24 @@ func (c *cache) matchHMAC(e *Evidence, secret tenant.Secret, known, keep bool) b
 	if !known {
 		secret = nobody().secret
 	}
-	match := false
-	err := secret.Use(func(b []byte) error {
-		s.derive(b, id.day, id.region, id.service)
-		s.sign(s.out)
-		match = equal(s.sum[:], e.sig[:32])
-		return nil
-	})
-	match = match && err == nil && known
+	match := s.derived(secret, e.date[:8], e.region, e.service, [32]byte(e.sig[:32])) && known
 	if match && keep && c != nil {
-		c.put(id, cached{mac: s.mac.clone()})
+		s.query = e.appendScope(append(append(s.query[:0], e.accessKeyID...), '/'))
+		c.put(s.query, cached{secret: secret, mac: s.mac.clone()})
 	}
 	return match
+}
+
+// derived reports whether sig is the HMAC of s.out with a key derived now,
+// which stays in s.mac.
+func (s *scratch) derived(secret tenant.Secret, day, region, service string, sig [32]byte) (match bool) {
+	err := secret.Use(func(b []byte) error {
+		s.derive(b, day, region, service)
+		s.sign(s.out)
+		match = equal(s.sum[:], sig[:])
+		return nil
+	})
+	return match && err == nil
 }
 
 func (c *cache) matchECDSA(e *Evidence, k Key, known, keep bool) bool {
@@ -73,15 +80,15 @@ func (c *cache) matchECDSA(e *Evidence, k Key, known, keep bool) bool {
 	defer s.release()
 	s.out = e.appendStringToSign(s.out[:0])
 	sum := s.hash(s.out)
-	sig := e.sig[:e.sigLen]
+	sig := bytes.Clone(e.sig[:e.sigLen]) // so that evidence stays off the heap
 	bySecret := known && k.Public == nil && k.Secret.Use(alive) == nil
 	byPublic := known && k.Public != nil && k.Public.Curve == elliptic.P256()
-	id := keyID{accessKeyID: e.accessKeyID, secret: k.Secret, ecdsa: true}
+	name := []byte(e.accessKeyID + "/" + asymmetric)
 	var public *ecdsa.PublicKey
 	if byPublic {
 		public = k.Public
 	} else if c != nil {
-		c.find(&id, func(k cached) { public = k.public })
+		c.find(name, k.Secret, func(k cached) { public = k.public })
 	}
 	found := public != nil
 	if !found {
@@ -100,7 +107,7 @@ func (c *cache) matchECDSA(e *Evidence, k Key, known, keep bool) bool {
 	}
 	match := ecdsa.VerifyASN1(&derived.PublicKey, sum[:], sig) && bySecret
 	if match && keep && c != nil {
-		c.put(id, cached{public: &derived.PublicKey})
+		c.put(name, cached{secret: secret, public: &derived.PublicKey})
 	}
 	return match
 }

@@ -275,19 +275,6 @@ func FuzzCapture(f *testing.F) {
 	})
 }
 
-func BenchmarkVerify(b *testing.B) {
-	ev, err := over(b, nil, "/Operation", "{}", time.Now())
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := sigv4.Verify(ev, keys, ev.Time(), opts); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 func ExampleVerify() {
 	r := httptest.NewRequest(http.MethodPost, "/Open", strings.NewReader("{}"))
 	_, _, err := sigv4.Capture(r, 1024)

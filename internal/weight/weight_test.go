@@ -79,6 +79,7 @@ func TestRequirements(t *testing.T) {
 		{"fas", []string{"fas"}, 5},
 		{"fas parts", []string{"fas/sigv4", "fas/policy"}, 1},
 		{"fas/awssts", []string{"fas/awssts"}, 13},
+		{"fas/awssts/accessgrants", []string{"fas/awssts/accessgrants"}, 15},
 		{"workflow", []string{"workflow"}, 3},
 		{"sandbox", []string{"sandbox"}, 6},
 	} {

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloisterdev/cloister/kmsctx"
+)
+
+// binary builds the command once for the tests that need a process.
+func binary(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "cloister")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return bin
+}
+
+func keyFile(t *testing.T, name string, fill byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	b, err := json.Marshal(map[string]string{"namespace": "cloister", "name": name,
+		"key": base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{fill}, 32))})
+	if err == nil {
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "raw:" + path
+}
+
+// try runs one command in this process.
+func try(in []byte, args ...string) (code int, out, errOut string) {
+	var o, e bytes.Buffer
+	code = command(context.Background(), args, bytes.NewReader(in), &o, &e)
+	return code, o.String(), e.String()
+}
+
+func TestEnvelope(t *testing.T) {
+	t.Parallel()
+	k, other := keyFile(t, "k", 1), keyFile(t, "other", 2)
+	plain := bytes.Repeat([]byte("source text "), 30_000)
+	c := []string{"--context", "tenant=tn-1", "--context", "customization=cust-1"}
+	seal := func(more ...string) []byte {
+		t.Helper()
+		code, out, errOut := try(plain, append(append([]string{"seal", "--kms", k}, c...), more...)...)
+		if code != 0 {
+			t.Fatalf("seal %q: code %d, %s", more, code, errOut)
+		}
+		return []byte(out)
+	}
+	message := seal()
+	changed := bytes.Clone(message)
+	changed[len(changed)/2] ^= 1
+	withheld := seal("--withhold", "customization")
+	for _, r := range []struct {
+		name string
+		in   []byte
+		args []string
+		code int
+		want string
+	}{
+		{"the control", message, append([]string{"open", "--kms", k}, c...), 0, string(plain)},
+		{"another key", message, append([]string{"open", "--kms", other}, c...), 1, "no encrypted data key opens"},
+		{"another tenant", message, []string{"open", "--kms", k, "--context", "tenant=tn-2", "--context", "customization=cust-1"}, 1, "context does not match"},
+		{"a part of the context", message, []string{"open", "--kms", k, "--context", "tenant=tn-1"}, 1, "context does not match"},
+		{"no context", message, []string{"open", "--kms", k}, 2, "at least one --context"},
+		{"no key", message, append([]string{"open"}, c...), 2, "needs --kms"},
+		{"a bit changed", changed, append([]string{"open", "--kms", k}, c...), 1, "frame"},
+		{"cut off", message[:len(message)-100], append([]string{"open", "--kms", k}, c...), 1, "cut off"},
+		{"a byte more", append(bytes.Clone(message), 0), append([]string{"open", "--kms", k}, c...), 1, "bytes after"},
+		{"base64", []byte(base64.StdEncoding.EncodeToString(message)), append([]string{"open", "--kms", k}, c...), 1, "base64"},
+		{"no message", []byte("hello"), append([]string{"open", "--kms", k}, c...), 1, "cloister: "},
+		{"no such file", message, append([]string{"open", "--kms", "raw:/none"}, c...), 1, "no such file"},
+		{"no such kind", message, append([]string{"open", "--kms", "vault:x"}, c...), 2, "raw:FILE"},
+		{"the same key twice", message, []string{"open", "--kms", k, "--context", "a=1", "--context", "a=2"}, 2, "each key once"},
+		{"no pair", message, []string{"open", "--kms", k, "--context", "tenant"}, 2, "k=v"},
+		{"a word too many", message, append([]string{"open", "--kms", k, "--context", "a=1"}, "x"), 2, "left over"},
+		{"a reserved key", plain, []string{"seal", "--kms", k, "--context", "aws-crypto-x=1"}, 1, "context not accepted"},
+		{"a suite of version 1", plain, []string{"seal", "--kms", k, "--context", "a=1", "--suite", "0178"}, 2, "0478 or 0578"},
+		{"a frame too long", plain, []string{"seal", "--kms", k, "--context", "a=1", "--frame", "999999999"}, 1, "limit"},
+		{"signed", seal("--suite", "0578"), append([]string{"open", "--kms", k}, c...), 0, string(plain)},
+		{"withheld", withheld, append([]string{"open", "--kms", k, "--withhold", "customization"}, c...), 0, string(plain)},
+		{"withheld, and not said so", withheld, append([]string{"open", "--kms", k}, c...), 1, "context does not match"},
+		{"withheld, another value", withheld, []string{"open", "--kms", k, "--withhold", "customization", "--context", "tenant=tn-1", "--context", "customization=x"}, 1, ""},
+		{"rewrap to nothing", message, append([]string{"rewrap", "--kms", k}, c...), 2, "--to-kms"},
+		{"rewrap of what is not ours", message, []string{"rewrap", "--kms", other, "--context", "tenant=tn-1", "--context", "customization=cust-1", "--to-context", "tenant=x"}, 1, "no encrypted data key"},
+		{"only the header of a signed message", seal("--suite", "0578"), append([]string{"rewrap", "--kms", k, "--to-kms", other, "--header-only"}, c...), 1, "not supported"},
+		{"help", nil, []string{"seal", "--help"}, 0, "Usage: cloister seal"},
+	} {
+		code, out, errOut := try(r.in, r.args...)
+		if code != r.code || !strings.Contains(out+errOut, r.want) {
+			t.Errorf("%s: code %d, %d bytes out, %q; want %d and %.40q", r.name, code, len(out), errOut, r.code, r.want)
+		}
+		if code != 0 && strings.Count(errOut, "\n") != 1 {
+			t.Errorf("%s: not one line: %q", r.name, errOut)
+		}
+	}
+}
+
+func TestRewrap(t *testing.T) {
+	t.Parallel()
+	k, other := keyFile(t, "k", 1), keyFile(t, "other", 2)
+	plain := bytes.Repeat([]byte("x"), 200_000)
+	_, message, _ := try(plain, "seal", "--kms", k, "--context", "tenant=a")
+	for _, flags := range [][]string{nil, {"--header-only"}} {
+		code, moved, errOut := try([]byte(message), append([]string{"rewrap", "--kms", k, "--context", "tenant=a", "--to-kms", other, "--to-context", "tenant=b"}, flags...)...)
+		if code != 0 {
+			t.Fatalf("%q: %s", flags, errOut)
+		}
+		if code, _, errOut := try([]byte(moved), "open", "--kms", k, "--context", "tenant=a"); code != 1 {
+			t.Errorf("%q: still opens as it was: %s", flags, errOut)
+		}
+		code, out, errOut := try([]byte(moved), "open", "--kms", other, "--context", "tenant=b")
+		if code != 0 || out != string(plain) {
+			t.Errorf("%q: code %d, %s", flags, code, errOut)
+		}
+		u, err := kmsctx.InspectUnverified([]byte(message))
+		v, err2 := kmsctx.InspectUnverified([]byte(moved))
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		same := message[u.HeaderLength:] == moved[v.HeaderLength:]
+		if same != (flags != nil) {
+			t.Errorf("%q: the body is the same: %t", flags, same)
+		}
+	}
+}
+
+func TestInspect(t *testing.T) {
+	t.Parallel()
+	k := keyFile(t, "k", 1)
+	_, message, _ := try([]byte("x"), "seal", "--kms", k, "--context", "tenant=tn-1")
+	code, out, errOut := try([]byte(message), "inspect", "--json")
+	var got inspected
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || !got.Unverified || got.Suite != "0x0478" || got.Context["tenant"] != "tn-1" || len(got.Keys) != 1 {
+		t.Errorf("code %d, %v, %s %s", code, err, out, errOut)
+	}
+	if code, out, errOut := try([]byte(message), "inspect"); code != 0 || !strings.Contains(out, `"tenant" = "tn-1"`) || !strings.Contains(errOut, "nothing of this is verified") {
+		t.Errorf("code %d: %s %s", code, out, errOut)
+	}
+	for _, bad := range []string{"", "hello", message[:20]} {
+		if code, _, _ := try([]byte(bad), "inspect"); code != 1 {
+			t.Errorf("%q: code %d", bad, code)
+		}
+	}
+}
+
+// A file that -o names appears whole or not at all.
+func TestOutputFile(t *testing.T) {
+	t.Parallel()
+	k := keyFile(t, "k", 1)
+	_, message, _ := try(bytes.Repeat([]byte("x"), 100_000), "seal", "--kms", k, "--context", "tenant=a")
+	path := filepath.Join(t.TempDir(), "plain")
+	if code, _, _ := try([]byte(message[:len(message)-1]), "open", "--kms", k, "--context", "tenant=a", "-o", path); code != 1 {
+		t.Errorf("code %d", code)
+	}
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q %v", left, err)
+	}
+	if code, _, errOut := try([]byte(message), "open", "--kms", k, "--context", "tenant=a", "-o", path); code != 0 {
+		t.Error(errOut)
+	}
+	if b, err := os.ReadFile(path); err != nil || len(b) != 100_000 {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+}
+
+// A writer that is killed leaves a message that says so.
+func TestKilledWriter(t *testing.T) {
+	t.Parallel()
+	bin, k := binary(t), keyFile(t, "k", 1)
+	path := filepath.Join(t.TempDir(), "message")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	c := exec.Command(bin, "seal", "--kms", k, "--context", "tenant=a")
+	c.Stdout = f
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write(make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		if i, err := f.Stat(); err == nil && i.Size() > 256<<10 {
+			break
+		}
+		if time.Since(start) > 20*time.Second {
+			t.Fatal("nothing was written")
+		}
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errOut := try(b, "open", "--kms", k, "--context", "tenant=a"); code != 1 || !strings.Contains(errOut, "cut off") {
+		t.Errorf("code %d, %s", code, errOut)
+	}
+}

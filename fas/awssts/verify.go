@@ -1,0 +1,142 @@
+package awssts
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/cloisterdev/cloister/fas"
+)
+
+// ProofConfig holds the parts of a verifier of proofs.
+type ProofConfig struct {
+	// Audience is the name of this service; proofs for another are refused.
+	// Required.
+	Audience string
+	// Regions are the regions whose STS is asked. Required.
+	Regions []string
+	// Replay remembers which proofs were used. Required.
+	Replay fas.ReplayStore
+	// Transport carries the request to STS; nil means one of its own, over TLS
+	// 1.2 or later, by the proxy of the environment if there is one. Whoever
+	// chooses the transport chooses who callers are.
+	Transport http.RoundTripper
+}
+
+// ProofVerifier asks STS who made a proof. It is safe for concurrent use.
+type ProofVerifier struct {
+	audience string
+	regions  []string
+	replay   fas.ReplayStore
+	client   *http.Client
+	started  time.Time
+}
+
+const (
+	proofAge  = 5 * time.Minute // STS would take 15
+	proofSkew = time.Minute     // of a caller's clock that is ahead
+	proofWait = 2 * time.Second
+)
+
+// NewProofVerifier refuses a missing or malformed part with [ErrConfig].
+func NewProofVerifier(c ProofConfig) (*ProofVerifier, error) {
+	if !audienceForm(c.Audience) || len(c.Regions) == 0 || c.Replay == nil {
+		return nil, ErrConfig
+	}
+	for _, r := range c.Regions {
+		if (Proof{proofWire{Region: r}}).check() == ErrRegion {
+			return nil, fmt.Errorf("%w: region", ErrConfig)
+		}
+	}
+	if c.Transport == nil {
+		c.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
+			TLSHandshakeTimeout: proofWait, MaxResponseHeaderBytes: maxAnswer, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, DisableCompression: true}
+	}
+	return &ProofVerifier{audience: c.Audience, regions: slices.Clone(c.Regions), replay: c.Replay, started: time.Now().Truncate(time.Second),
+		client: &http.Client{Transport: c.Transport, Timeout: proofWait,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
+}
+
+// Verify returns who made the request of this digest to this audience. A proof
+// is good once. The digest is the verifier's own, computed from the request at
+// hand. Errors wrap [ErrProof], [ErrAudience], [ErrRegion], [ErrSkew],
+// [ErrReplayed] or [ErrService].
+func (v *ProofVerifier) Verify(ctx context.Context, p Proof, digest [32]byte) (AWSCaller, error) {
+	now := time.Now()
+	if !v.replay.Durable() && p.time().Before(v.started) {
+		return AWSCaller{}, fmt.Errorf("%w, perhaps: it is older than this process", ErrReplayed)
+	}
+	c, err := v.confirm(ctx, p, digest, now)
+	if err != nil {
+		return AWSCaller{}, err
+	}
+	// After the answer, so that what nobody signed takes no room; at the same
+	// moment, one of two is fresh.
+	if _, fresh, err := v.replay.Claim(ctx, p.once(v.audience), now, p.time().Add(proofAge)); err != nil || !fresh {
+		return AWSCaller{}, errors.Join(ErrReplayed, err)
+	}
+	return c, nil
+}
+
+// once names the proof in a replay store.
+func (p Proof) once(audience string) [32]byte {
+	sig := p.signature()
+	return sha256.Sum256(append([]byte("aws-caller\x00"+audience+"\x00"+p.w.AccessKeyID+"\x00"), sig[:]...))
+}
+
+// confirm is Verify without the memory.
+func (v *ProofVerifier) confirm(ctx context.Context, p Proof, digest [32]byte, now time.Time) (AWSCaller, error) {
+	if err := p.check(); err != nil {
+		return AWSCaller{}, err
+	}
+	if !slices.Contains(v.regions, p.w.Region) {
+		return AWSCaller{}, ErrRegion
+	}
+	if age := now.Sub(p.time()); age > proofAge || age < -proofSkew {
+		return AWSCaller{}, ErrSkew
+	}
+	// Spares a question. What decides is that the request below is written for
+	// our own audience and digest.
+	if p.w.Audience != v.audience || subtle.ConstantTimeCompare([]byte(p.w.Digest), []byte(hex.EncodeToString(digest[:]))) != 1 {
+		return AWSCaller{}, ErrAudience
+	}
+	r, err := p.request(ctx, v.audience, digest)
+	if err != nil {
+		return AWSCaller{}, err
+	}
+	return v.ask(r)
+}
+
+func (v *ProofVerifier) ask(r *http.Request) (AWSCaller, error) {
+	res, err := v.client.Do(r)
+	if err != nil {
+		if ctxErr := r.Context().Err(); ctxErr != nil {
+			return AWSCaller{}, fmt.Errorf("%w: %w", ErrService, ctxErr)
+		}
+		return AWSCaller{}, ErrService // the transport's error may name a proxy
+	}
+	defer func() { _ = res.Body.Close() }()
+	switch {
+	case res.StatusCode == http.StatusForbidden, res.StatusCode == http.StatusBadRequest, res.StatusCode == http.StatusUnauthorized:
+		return AWSCaller{}, ErrProof
+	case res.StatusCode != http.StatusOK:
+		return AWSCaller{}, fmt.Errorf("%w: status %d", ErrService, res.StatusCode)
+	}
+	if kind, _, err := mime.ParseMediaType(res.Header.Get("Content-Type")); err != nil || (kind != "text/xml" && kind != "application/xml") {
+		return AWSCaller{}, fmt.Errorf("%w: not XML", ErrService)
+	}
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err != nil {
+		return AWSCaller{}, fmt.Errorf("%w: a broken answer", ErrService)
+	}
+	return parseAnswer(b)
+}
