@@ -27,6 +27,7 @@ import (
 const usage = `Usage: go -C bench run . PACKAGE [--quick] [--json] [--doc DIR]
 
   kmsctx   seal and open a message, against AES-256-GCM alone and tink
+  fas      verification of SigV4, against the signer of aws-sdk-go-v2 and HMAC
   request  one whole completion with every layer on, against the same with none;
            builds examples/customization and starts it in a temporary folder
 
@@ -44,7 +45,7 @@ PACKAGE in benchmarks.md, and its plots.
 // suite measures one package.
 type suite func(ctx context.Context, quick bool) (report, error)
 
-var suites = map[string]suite{"kmsctx": benchKmsctx, "request": benchRequest}
+var suites = map[string]suite{"fas": benchFas, "kmsctx": benchKmsctx, "request": benchRequest}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -8,13 +8,36 @@ import (
 
 const upperHex = "0123456789ABCDEF"
 
-// unreserved are the bytes that stand for themselves (RFC 3986 §2.3).
-var unreserved = func() (t [256]bool) {
-	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~") {
+const (
+	capitals = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	letters  = "abcdefghijklmnopqrstuvwxyz"
+	digits   = "0123456789"
+)
+
+func table(members string) (t [256]bool) {
+	for _, c := range []byte(members) {
 		t[c] = true
 	}
 	return t
-}()
+}
+
+var (
+	// unreserved are the bytes that stand for themselves (RFC 3986 §2.3).
+	unreserved = table(capitals + letters + digits + "-._~")
+	// inName are the bytes of a lower-case token (RFC 9110 §5.6.2).
+	inName  = table(letters + digits + "!#$%&'*+-.^_`|~")
+	inToken = table(capitals + letters + digits + "-_")
+	inSpace = table(" \t\r\n")
+)
+
+func all(s string, of *[256]bool) bool {
+	for i := range len(s) {
+		if !of[s[i]] {
+			return false
+		}
+	}
+	return true
+}
 
 func appendEscaped(dst []byte, c byte, slash bool) []byte {
 	if unreserved[c] || slash && c == '/' {
@@ -225,18 +248,18 @@ func parameters(query string, f func(k, v string) error) error {
 // appendFolded trims a value and folds inner runs of white space, as signers
 // do.
 func appendFolded(dst []byte, v string) []byte {
-	start, space := len(dst), false
-	for i := range len(v) {
-		switch c := v[i]; c {
-		case ' ', '\t', '\n', '\r':
-			space = true
-		default:
-			if space && len(dst) > start {
+	start, from := len(dst), 0
+	for i := 0; i <= len(v); i++ {
+		if i < len(v) && !inSpace[v[i]] {
+			continue
+		}
+		if i > from {
+			if len(dst) > start {
 				dst = append(dst, ' ')
 			}
-			space = false
-			dst = append(dst, c)
+			dst = append(dst, v[from:i]...)
 		}
+		from = i + 1
 	}
 	return dst
 }
@@ -260,15 +283,7 @@ func names(list string, f func(name string) error) error {
 }
 
 // headerName reports whether s is a lower-case token of RFC 9110.
-func headerName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
-			return false
-		}
-	}
-	return s != ""
-}
+func headerName(s string) bool { return s != "" && all(s, &inName) }
 
 // token reports whether s is made of letters, digits, - and _ and those of
 // more.
@@ -277,8 +292,7 @@ func token(s string, limit int, more string) bool {
 		return false
 	}
 	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' && strings.IndexByte(more, c) < 0 {
+		if !inToken[s[i]] && strings.IndexByte(more, s[i]) < 0 {
 			return false
 		}
 	}

@@ -137,18 +137,24 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 	for {
 		n, err := r.Body.Read(b[len(b):min(int64(cap(b)), limit+1)])
 		b = b[:len(b)+n]
-		var large *http.MaxBytesError
 		switch {
-		case int64(len(b)) > limit, errors.As(err, &large):
+		case int64(len(b)) > limit:
 			return nil, refuse("body", ErrTooLarge)
 		case err == io.EOF:
 			return b, nil
 		case err != nil:
-			return nil, refuse("body", fmt.Errorf("%w: %w", ErrCutShort, err))
+			return nil, unread(err)
 		case len(b) == cap(b):
 			b = append(b, 0)[:len(b)]
 		}
 	}
+}
+
+func unread(err error) error {
+	if large := (*http.MaxBytesError)(nil); errors.As(err, &large) {
+		return refuse("body", ErrTooLarge)
+	}
+	return refuse("body", fmt.Errorf("%w: %w", ErrCutShort, err))
 }
 
 // appendHeaders takes the values as they arrived. Go's server moves Host and

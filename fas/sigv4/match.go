@@ -39,6 +39,10 @@ func alive([]byte) error { return nil }
 func (c *cache) matchHMAC(e *Evidence, secret tenant.Secret, known, keep bool) bool {
 	s := borrow()
 	defer s.release()
+	return s.matchHMAC(c, e, secret, known, keep)
+}
+
+func (s *scratch) matchHMAC(c *cache, e *Evidence, secret tenant.Secret, known, keep bool) bool {
 	known = known && secret.Use(alive) == nil
 	s.out = e.appendStringToSign(s.out[:0])
 	s.query = e.appendScope(append(append(s.query[:0], e.accessKeyID...), '/'))
