@@ -167,7 +167,7 @@ func ExampleExplain() {
 		fmt.Println(d)
 	}
 	// Output:
-	// path: 8 bytes here, 6 there, alike up to byte 3
+	// path: 8 bytes here, 6 there, alike up to byte 4
 	// header x-amz-content-sha256: signed here only
 	// header x-amz-date: signed here only
 	// signed headers: 36 bytes here, 4 there, alike up to byte 4
