@@ -116,7 +116,7 @@ func (i *Issuer) Issue(ctx context.Context, g fas.Grant) (fas.Credentials, error
 	if err != nil {
 		return fas.Credentials{}, failure(err)
 	}
-	return taken(out, in, g.Expires())
+	return taken(out, in)
 }
 
 // SourceIdentity is how a signed call is named in CloudTrail: "fas-" and 16
@@ -133,7 +133,7 @@ func seconds(left time.Duration) int32 {
 }
 
 // taken checks the answer before anything of it counts.
-func taken(out *sts.AssumeRoleOutput, in *sts.AssumeRoleInput, until time.Time) (fas.Credentials, error) {
+func taken(out *sts.AssumeRoleOutput, in *sts.AssumeRoleInput) (fas.Credentials, error) {
 	if out == nil || out.Credentials == nil {
 		return fas.Credentials{}, ErrService
 	}
@@ -142,8 +142,8 @@ func taken(out *sts.AssumeRoleOutput, in *sts.AssumeRoleInput, until time.Time) 
 	if id == "" || secret == "" || token == "" {
 		return fas.Credentials{}, fmt.Errorf("%w: not temporary credentials", ErrService)
 	}
-	if c.Expiration == nil || c.Expiration.Before(until.Truncate(time.Second)) {
-		return fas.Credentials{}, fmt.Errorf("%w: credentials that end too early", ErrService)
+	if c.Expiration == nil || !c.Expiration.After(time.Now()) {
+		return fas.Credentials{}, fmt.Errorf("%w: credentials that are over", ErrService)
 	}
 	if u := out.AssumedRoleUser; u != nil && aws.ToString(u.Arn) != "" && !sameRole(*u.Arn, *in.RoleArn, *in.RoleSessionName) {
 		return fas.Credentials{}, fmt.Errorf("%w: a session of another role", ErrService)

@@ -231,10 +231,10 @@ func TestAnswersOfAssumeRole(t *testing.T) {
 		"a session of another role": {200, assumed("assumed-role/tenant/", "assumed-role/other/"), awssts.ErrService},
 		"of another account":        {200, assumed("::123456789012:", "::999999999999:"), awssts.ErrService},
 		"of another source":         {200, assumed("<SourceIdentity>fas-", "<SourceIdentity>fas-x"), awssts.ErrService},
-		"that ends before it does": {200, func(v url.Values) string {
+		"that is over already": {200, func(v url.Values) string {
 			a := assumed()(v)
 			i := strings.Index(a, "<Expiration>")
-			return a[:i] + "<Expiration>" + time.Now().Add(10*time.Second).UTC().Format(time.RFC3339) + a[strings.Index(a, "</Expiration>"):]
+			return a[:i] + "<Expiration>" + time.Now().Add(-time.Second).UTC().Format(time.RFC3339) + a[strings.Index(a, "</Expiration>"):]
 		}, awssts.ErrService},
 	} {
 		client, _ := wire(t, c.status, c.body)

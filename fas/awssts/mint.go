@@ -63,7 +63,7 @@ func (m Mint) Sealed(ctx context.Context, client STS) ([]byte, error) {
 	if err != nil {
 		return nil, failure(err)
 	}
-	c, err := taken(out, in, until)
+	c, err := taken(out, in)
 	if err != nil {
 		return nil, err
 	}

@@ -88,17 +88,17 @@ func (i *Issuer) Issue(ctx context.Context, g fas.Grant) (fas.Credentials, error
 		}
 		return fas.Credentials{}, fmt.Errorf("%w: %w", ErrService, err)
 	}
-	return taken(out, bucket, prefix, g.Expires())
+	return taken(out, bucket, prefix)
 }
 
-func taken(out *s3control.GetDataAccessOutput, bucket, prefix string, until time.Time) (fas.Credentials, error) {
+func taken(out *s3control.GetDataAccessOutput, bucket, prefix string) (fas.Credentials, error) {
 	if out == nil || out.Credentials == nil {
 		return fas.Credentials{}, ErrService
 	}
 	c := out.Credentials
 	id, secret, token := aws.ToString(c.AccessKeyId), aws.ToString(c.SecretAccessKey), aws.ToString(c.SessionToken)
-	if id == "" || secret == "" || token == "" || c.Expiration == nil || c.Expiration.Before(until.Truncate(time.Second)) {
-		return fas.Credentials{}, fmt.Errorf("%w: credentials that are not whole, or end too early", ErrService)
+	if id == "" || secret == "" || token == "" || c.Expiration == nil || !c.Expiration.After(time.Now()) {
+		return fas.Credentials{}, fmt.Errorf("%w: credentials that are not whole, or over", ErrService)
 	}
 	// The grant that matched covers the prefix, or it is another's.
 	granted, isPattern := strings.CutSuffix(aws.ToString(out.MatchedGrantTarget), "*")
