@@ -17,53 +17,69 @@ const runBytes = 256 << 10
 // of the first frame, so that a message is always refused with the same one.
 func (e *Envelope) spread(ctx context.Context, frames, frame, total int, w *work, do func(f *framer, i int) error) error {
 	run := max(1, runBytes/frame)
-	runs := (frames-1)/run + 1
-	workers := 1
-	if total >= parallelMin {
-		workers = min(e.o.Workers, runs)
+	if total >= parallelMin && e.o.Workers > 1 {
+		p := &pool{ctx: ctx, frames: frames, run: run, do: do}
+		return p.work(min(e.o.Workers, (frames-1)/run+1), w)
 	}
-	var (
-		next  atomic.Int64
-		stop  atomic.Bool
-		mu    sync.Mutex
-		first error
-		wg    sync.WaitGroup
-	)
-	loop := func(f *framer) {
-		for !stop.Load() {
-			at := int(next.Add(1)) - 1
-			if at >= runs {
-				return
-			}
-			err := ctx.Err()
-			for i := at * run; i < min(frames, (at+1)*run) && err == nil; i++ {
-				err = do(f, i)
-			}
-			if err != nil {
-				stop.Store(true)
-				mu.Lock()
-				if first == nil || earlier(err, first) {
-					first = err
-				}
-				mu.Unlock()
+	for i := range frames {
+		if i%run == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
 			}
 		}
+		if err := do(&w.f, i); err != nil {
+			return err
+		}
 	}
-	if workers == 1 {
-		loop(&w.f)
-		return first
-	}
+	return nil
+}
+
+// pool is what the goroutines of one message share.
+type pool struct {
+	ctx         context.Context
+	frames, run int
+	do          func(f *framer, i int) error
+
+	next  atomic.Int64 // the next run
+	stop  atomic.Bool
+	mu    sync.Mutex
+	first error
+}
+
+func (p *pool) work(workers int, w *work) error {
+	var wg sync.WaitGroup
 	for range workers - 1 {
 		own := works.Get().(*work)
 		own.f = w.f
 		wg.Go(func() {
 			defer own.free()
-			loop(&own.f)
+			p.loop(&own.f)
 		})
 	}
-	loop(&w.f)
+	p.loop(&w.f)
 	wg.Wait()
-	return first
+	return p.first
+}
+
+func (p *pool) loop(f *framer) {
+	for !p.stop.Load() {
+		at := int(p.next.Add(1)) - 1
+		if at*p.run >= p.frames {
+			return
+		}
+		err := p.ctx.Err()
+		for i := at * p.run; i < min(p.frames, (at+1)*p.run) && err == nil; i++ {
+			err = p.do(f, i)
+		}
+		if err != nil {
+			p.stop.Store(true)
+			p.mu.Lock()
+			if p.first == nil || earlier(err, p.first) {
+				p.first = err
+			}
+			p.mu.Unlock()
+		}
+	}
 }
 
 // earlier orders the errors of frames; a context's error comes last.
