@@ -1,0 +1,5 @@
+//go:build !race
+
+package kmsctx_test
+
+const raceEnabled = false
