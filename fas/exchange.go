@@ -75,8 +75,8 @@ func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Ses
 // the evidence and the operation.
 func (f *Firewall) profile(ctx context.Context, v *verified, e *audit.Event, req Request) (*approved, error) {
 	e.Scope = sha256.Sum256(req.Scope)
-	p, ok := f.profiles[req.Profile]
-	if !ok || p.Err(time.Now()) != nil {
+	p := f.approved(req.Profile)
+	if p == nil {
 		return nil, f.deny(ctx, *e, "no-profile", ErrDenied)
 	}
 	e.Profile = p.Hash()

@@ -13,7 +13,6 @@ import (
 
 	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/authz"
-	"github.com/cloisterdev/cloister/fas/policy"
 	"github.com/cloisterdev/cloister/fas/profile"
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -29,8 +28,11 @@ type Config struct {
 	// their callers have then.
 	Verifiers  map[tenant.Method]Verifier
 	Authorizer *authz.Authorizer
-	Profiles   []*profile.Verified
-	Issuer     Issuer
+	// Profiles are the approved profiles, or ProfileStore finds them at each
+	// exchange: one of the two.
+	Profiles     []*profile.Verified
+	ProfileStore ProfileStore
+	Issuer       Issuer
 	// Audience is the service that accepts what Issuer makes; empty means
 	// [profile.DefaultAudience]. A profile for another one is refused.
 	Audience   string
@@ -59,6 +61,7 @@ type Firewall struct {
 	ops       map[string]Operation
 	templates []Operation // those with segments in braces
 	profiles  map[string]*approved
+	parsed    parsed
 	tickets   cipher.AEAD
 	replay    ReplayStore
 	verifiers map[tenant.Method]Verifier
@@ -72,12 +75,6 @@ type Firewall struct {
 
 	mu       sync.Mutex
 	catalogs map[tenant.SessionID]catalogSession
-}
-
-type approved struct {
-	*profile.Verified
-	doc  *policy.Document
-	bind profile.Binding
 }
 
 // catalogSession is a session on the catalog, kept here: catalog calls name it
@@ -95,7 +92,7 @@ type catalogSession struct {
 // NewFirewall refuses a nil or missing part with [ErrConfig].
 func NewFirewall(c Config) (*Firewall, error) {
 	switch {
-	case c.Authorizer == nil, len(c.Profiles) == 0, c.Issuer == nil, c.Registry == nil,
+	case c.Authorizer == nil, (len(c.Profiles) == 0) == (c.ProfileStore == nil), c.Issuer == nil, c.Registry == nil,
 		c.Keys == nil, c.Audit == nil, len(c.Operations) == 0:
 		return nil, ErrConfig
 	}
@@ -143,24 +140,14 @@ func NewFirewall(c Config) (*Firewall, error) {
 		}
 	}
 	for _, v := range c.Profiles {
-		if err := v.Err(time.Now()); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-		}
-		doc, err := policy.Parse(v.Profile().Allow)
+		p, err := c.approve(v)
 		if err != nil {
-			return nil, fmt.Errorf("%w: profile %s: %w", ErrConfig, v.Profile().ID, err)
+			return nil, err
 		}
 		if _, twice := f.profiles[v.Profile().ID]; twice {
 			return nil, fmt.Errorf("%w: profile %s is there twice", ErrConfig, v.Profile().ID)
 		}
-		if v.Profile().Audience != c.Audience {
-			return nil, fmt.Errorf("%w: profile %s is for %q, and the issuer for %q", ErrConfig, v.Profile().ID, v.Profile().Audience, c.Audience)
-		}
-		bind, err := profile.ParseBind(v.Profile().Bind)
-		if err != nil {
-			return nil, fmt.Errorf("%w: profile %s: %w", ErrConfig, v.Profile().ID, err)
-		}
-		f.profiles[v.Profile().ID] = &approved{v, doc, bind}
+		f.profiles[v.Profile().ID] = p
 	}
 	err = c.TicketKey.Use(func(key []byte) error {
 		if len(key) != 32 {

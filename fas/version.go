@@ -27,8 +27,12 @@ func (f *Firewall) version() *Version {
 	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
 		v.Build = b.Main.Version
 	}
-	for id, p := range f.profiles {
-		v.Profiles[id] = p.Hash()
+	all := f.c.Profiles
+	if f.c.ProfileStore != nil {
+		all = f.c.ProfileStore.All()
+	}
+	for _, p := range all {
+		v.Profiles[p.Profile().ID] = p.Hash()
 	}
 	for m := range f.verifiers {
 		v.Schemes = append(v.Schemes, m)

@@ -37,6 +37,9 @@ type Options struct {
 	// scheme.
 	Verifiers map[tenant.Method]fas.Verifier
 	Replay    fas.ReplayStore
+	// Profiles finds the approved profiles; nil means the built-in
+	// [SourceProfile], which nobody but this package approved.
+	Profiles fas.ProfileStore
 	// Limits are those of each tenant.
 	Limits fas.Limits
 }
@@ -113,9 +116,13 @@ func (s *Server) wire(dir string, v *vault, rec audit.Recorder, o Options) error
 	if err := v.once("tickets", &ticket, func() any { b := make([]byte, 32); _, _ = rand.Read(b); return b }); err != nil {
 		return err
 	}
-	approved, err := sourceProfile(dir)
-	if err != nil {
-		return err
+	var builtIn []*profile.Verified
+	if o.Profiles == nil {
+		p, err := sourceProfile(dir)
+		if err != nil {
+			return err
+		}
+		builtIn = []*profile.Verified{p}
 	}
 	if o.Region == "" {
 		o.Region = "us-east-1"
@@ -133,7 +140,7 @@ func (s *Server) wire(dir string, v *vault, rec audit.Recorder, o Options) error
 	}
 	s.Firewall, err = fas.NewFirewall(fas.Config{
 		Identities: &identities{v: v, dir: filepath.Join(dir, "identities"), tenants: settings}, Authorizer: s.authorizer,
-		Profiles: []*profile.Verified{approved}, Issuer: s.authority, Registry: s.registry, Keys: keyService{s.kms, settings},
+		Profiles: builtIn, ProfileStore: o.Profiles, Issuer: s.authority, Registry: s.registry, Keys: keyService{s.kms, settings},
 		Audit: rec, Operations: o.Operations, TicketKey: tenant.NewSecret(ticket), Region: o.Region, Service: o.Service,
 		OwnTTL: o.OwnTTL, ReadReplay: o.ReadReplay, Verifiers: verifiers, Replay: o.Replay, Limits: o.Limits, Revocations: s.registry,
 	})
