@@ -29,6 +29,14 @@ const usage = `Usage: cloister COMMAND [flags]
                     --resource R --context KEY=VALUE (again for more), --json
   seal, open        encrypt and decrypt streams, bound to an encryption context
   rewrap, inspect   change the key or context of a message; show its header
+  profile new       make a profile from flags or JSON, for three teams to sign
+  profile sign FILE add a signature: --ssh FILE of ssh-keygen, --key SEED, --write
+  profile verify FILE
+                    say which roles signed and what is missing: --keys KEYRING,
+                    --replaces OLD, --json
+  profile show FILE print a profile for a reviewer: --json; --payload for ssh-keygen
+  profile diff OLD NEW
+                    say in words what a new version widens and narrows: --json
   invariants        print what must never happen, and what attacks it: --json
 `
 
@@ -60,6 +68,8 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 		err = policyCommand(args[1], args[2:], out, errOut)
 	case slices.Contains([]string{"seal", "open", "rewrap", "inspect"}, args[0]):
 		err = envelope(ctx, args[0], args[1:], in, out, errOut)
+	case args[0] == "profile":
+		err = profileCommand(args[1:], out, errOut)
 	case args[0] == "invariants":
 		err = invariants(args[1:], out)
 	default:

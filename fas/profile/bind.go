@@ -58,7 +58,8 @@ type Binding struct {
 // or "header:name". An error wraps [ErrMalformed].
 func ParseBind(s string) (Binding, error) {
 	if strings.HasPrefix(s, "/") {
-		if len(s) > 1 && !strings.HasSuffix(s, "/") && !strings.Contains(s, "//") && !strings.Contains(s, "~") {
+		odd := strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c >= '~' || c == '"' || c == '\\' })
+		if len(s) > 1 && !strings.HasSuffix(s, "/") && !strings.Contains(s, "//") && !odd {
 			return Binding{FromBody, s}, nil
 		}
 		return Binding{}, fmt.Errorf("%w: bind: a JSON pointer of plain keys is meant", ErrMalformed)

@@ -10,7 +10,7 @@ import (
 
 func TestParseBind(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"", "/", "x", "source/uri", "/a//b", "/a/", "/a~1b", "path:", "path:a b", "path:a/b", "path:{a}", "header:X-Source", "header:x:y",
+	for _, bad := range []string{"", "/", "x", "source/uri", "/a//b", "/a/", "/a~1b", "/a b", "/a\x1b[2J", "/\u202ea", "/a\"", `/a\b`, "path:", "path:a b", "path:a/b", "path:{a}", "header:X-Source", "header:x:y",
 		"cookie:a", "body:/a", "PATH:a", "query:a=b", "query:a&b", "path:bücket", "header:\n", ":", ":a"} {
 		if b, err := profile.ParseBind(bad); !errors.Is(err, profile.ErrMalformed) || b != (profile.Binding{}) {
 			t.Errorf("%q: %+v, %v", bad, b, err)

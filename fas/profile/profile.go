@@ -94,6 +94,7 @@ func (p Profile) PermitsCaller(name string) bool {
 }
 
 func (p Profile) withDefaults() Profile {
+	p.NotBefore, p.NotAfter = p.NotBefore.UTC(), p.NotAfter.UTC()
 	if p.Audience == "" {
 		p.Audience = DefaultAudience
 	}
@@ -131,7 +132,10 @@ func (p Profile) check() error {
 		return bad("validity must be positive and at most 400 days")
 	}
 	for _, c := range p.Callers {
-		if !plainCaller(c) && (c != AnyCaller || len(p.Callers) > 1) {
+		if c == AnyCaller && len(p.Callers) > 1 {
+			return bad("caller %q stands alone", c)
+		}
+		if !plainCaller(c) && c != AnyCaller {
 			return bad("caller %q is not a name", c)
 		}
 	}

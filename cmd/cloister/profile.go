@@ -1,0 +1,431 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cloisterdev/cloister/fas/policy"
+	"github.com/cloisterdev/cloister/fas/profile"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+var (
+	errProfileUsage = fmt.Errorf("%w: cloister profile new | sign | verify | show | diff; --help after one of them says more", errUsage)
+	errProfileNew   = fmt.Errorf("%w: cloister profile new [--from FILE] [--id ID] [--version N] [--operation /Name]… [--caller NAME]… [--allow FILE] [--bind PLACE] [flags]", errUsage)
+	errProfileSign  = fmt.Errorf("%w: cloister profile sign FILE --ssh SIGNATURE | --key SEED [--write]", errUsage)
+	errProfileCheck = fmt.Errorf("%w: cloister profile verify FILE --keys KEYRING [--replaces OLD] [--json]", errUsage)
+	errProfileShow  = fmt.Errorf("%w: cloister profile show FILE [--payload] [--json]", errUsage)
+	errProfileDiff  = fmt.Errorf("%w: cloister profile diff OLD NEW [--json]", errUsage)
+)
+
+func profileCommand(args []string, out, errOut io.Writer) error {
+	if len(args) == 0 {
+		return errProfileUsage
+	}
+	verb := args[0]
+	run, ok := map[string]func(*flag.FlagSet, []string, io.Writer) error{
+		"new": profileNew, "sign": profileSign, "verify": profileVerify, "show": profileShow, "diff": profileDiff,
+	}[verb]
+	if !ok {
+		return errProfileUsage
+	}
+	fs := flag.NewFlagSet("profile "+verb, flag.ContinueOnError)
+	fs.SetOutput(errOut)
+	return run(fs, args[1:], out)
+}
+
+// files parses flags that may stand before, between and after n files.
+func files(fs *flag.FlagSet, args []string, n int, usage error) ([]string, error) {
+	var out []string
+	for len(args) > 0 {
+		if err := fs.Parse(args); err != nil {
+			return nil, errors.Join(usage, err)
+		}
+		if args = fs.Args(); len(args) > 0 {
+			out, args = append(out, args[0]), args[1:]
+		}
+	}
+	if len(out) != n {
+		return nil, usage
+	}
+	return out, nil
+}
+
+// repeated is a flag that may be given again; the first time, it replaces what was
+// there.
+func repeated(fs *flag.FlagSet, to *[]string, name, help string) {
+	first := true
+	fs.Func(name, help, func(s string) error {
+		if first {
+			*to, first = nil, false
+		}
+		*to = append(*to, s)
+		return nil
+	})
+}
+
+func profileNew(fs *flag.FlagSet, args []string, out io.Writer) error {
+	var p, flags profile.Profile
+	from := fs.String("from", "", "FILE with a profile as JSON, or with an envelope, whose next version it becomes; flags override it")
+	fs.StringVar(&flags.ID, "id", "", "the profile's name")
+	fs.IntVar(&flags.Version, "version", 0, "counts up; default 1, or the next one")
+	repeated(fs, &flags.Operations, "operation", "a signed path that it serves, such as /Name; again for more")
+	repeated(fs, &flags.Callers, "caller", "a workload that may use it, or * for every one; again for more")
+	allow := fs.String("allow", "", "FILE with the policy that bounds its sessions")
+	fs.StringVar(&flags.Bind, "bind", "", "what names the resource: /json/pointer, path:name, query:name or header:name")
+	fs.StringVar(&flags.Audience, "audience", "", "the resource service that sessions are for; default "+profile.DefaultAudience)
+	fs.Func("min-level", "how much the evidence must prove: digest, canonical or body; default body", func(s string) error { flags.MinLevel = profile.Level(s); return nil })
+	fs.IntVar(&flags.TTL, "ttl", 0, "the life of a session in seconds, at most 900")
+	fs.IntVar(&flags.MaxExchanges, "max-exchanges", 0, "sessions for one signed call; default 1")
+	begin := fs.String("not-before", "", "the start of its validity, as 2026-01-31T00:00:00Z; default now")
+	days := fs.Int("days", 0, "how long it is valid, at most 400")
+	payload := fs.String("payload", "", "FILE that gets the bytes to sign, for ssh-keygen")
+	if _, err := files(fs, args, 0, errProfileNew); err != nil {
+		return err
+	}
+	if *from != "" {
+		var err error
+		if p, err = readDraft(*from); err != nil {
+			return err
+		}
+	}
+	fs.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "id":
+			p.ID = flags.ID
+		case "version":
+			p.Version = flags.Version
+		case "operation":
+			p.Operations = flags.Operations
+		case "caller":
+			p.Callers = flags.Callers
+		case "bind":
+			p.Bind = flags.Bind
+		case "audience":
+			p.Audience = flags.Audience
+		case "min-level":
+			p.MinLevel = flags.MinLevel
+		case "ttl":
+			p.TTL = flags.TTL
+		case "max-exchanges":
+			p.MaxExchanges = flags.MaxExchanges
+		}
+	})
+	if p.Version == 0 {
+		p.Version = 1
+	}
+	if *begin != "" {
+		at, err := time.Parse(time.RFC3339, *begin)
+		if err != nil {
+			return errors.Join(errProfileNew, err)
+		}
+		p.NotBefore = at.UTC()
+	} else if *days != 0 || p.NotBefore.IsZero() {
+		p.NotBefore = time.Now().UTC().Truncate(time.Second)
+	}
+	if *days != 0 {
+		p.NotAfter = p.NotBefore.AddDate(0, 0, *days)
+	}
+	if *allow != "" {
+		b, err := os.ReadFile(*allow)
+		if err != nil {
+			return err
+		}
+		p.Allow = b
+	}
+	doc, err := policy.Parse(p.Allow)
+	if err != nil {
+		return fmt.Errorf("allow: %w", err)
+	}
+	if p.Allow, err = json.Marshal(doc); err != nil {
+		return err
+	}
+	env, err := profile.New(p)
+	if err != nil {
+		return err
+	}
+	if *payload != "" {
+		b, err := profile.Payload(env)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(*payload, b, 0o644); err != nil {
+			return err
+		}
+	}
+	_, err = out.Write(append(env, '\n'))
+	return err
+}
+
+// readDraft reads a profile as people write it, or the next version of an
+// envelope.
+func readDraft(file string) (profile.Profile, error) {
+	var p profile.Profile
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return p, err
+	}
+	if got, _, err := profile.Unverified(b); err == nil {
+		got.Version++
+		got.NotBefore, got.NotAfter = time.Time{}, time.Time{}
+		return got, nil
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&p); err != nil {
+		return p, fmt.Errorf("%s: %w", file, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return p, fmt.Errorf("%s: something stands after the profile", file)
+	}
+	return p, nil
+}
+
+func profileSign(fs *flag.FlagSet, args []string, out io.Writer) error {
+	sigFile := fs.String("ssh", "", "FILE that ssh-keygen -Y sign -n "+profile.SSHNamespace+" made over the payload")
+	keyFile := fs.String("key", "", "FILE with an Ed25519 seed: 32 bytes, or their base64")
+	write := fs.Bool("write", false, "change the file instead of printing the signed envelope")
+	name, err := files(fs, args, 1, errProfileSign)
+	if err != nil || (*sigFile == "") == (*keyFile == "") {
+		return errors.Join(errProfileSign, err)
+	}
+	env, err := os.ReadFile(name[0])
+	if err != nil {
+		return err
+	}
+	if *sigFile != "" {
+		sig, err := os.ReadFile(*sigFile)
+		if err != nil {
+			return err
+		}
+		env, err = profile.AttachSSH(env, sig)
+		if err != nil {
+			return fmt.Errorf("%s: %w", *sigFile, err)
+		}
+	} else {
+		seed, err := readSeed(*keyFile)
+		if err != nil {
+			return err
+		}
+		defer seed.Destroy()
+		if env, err = profile.Sign(env, seed); err != nil {
+			return err
+		}
+	}
+	env = append(env, '\n')
+	if !*write {
+		_, err = out.Write(env)
+		return err
+	}
+	// As a whole or not at all: a store may be reading the file.
+	tmp := filepath.Join(filepath.Dir(name[0]), "."+filepath.Base(name[0])+".tmp")
+	if err := os.WriteFile(tmp, env, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, name[0])
+}
+
+func readSeed(file string) (tenant.Secret, error) {
+	st, err := os.Stat(file)
+	if err != nil {
+		return tenant.Secret{}, err
+	}
+	if runtime.GOOS != "windows" && st.Mode().Perm()&0o077 != 0 {
+		return tenant.Secret{}, fmt.Errorf("%s can be read by others: chmod 600, and think about whether it still is a secret", file)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return tenant.Secret{}, err
+	}
+	if len(b) != 32 {
+		plain, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b)))
+		clear(b)
+		if err != nil || len(plain) != 32 {
+			return tenant.Secret{}, fmt.Errorf("%s is no seed: 32 bytes, or their base64", file)
+		}
+		b = plain
+	}
+	return tenant.NewSecret(b), nil
+}
+
+type verdict struct {
+	ID        string                  `json:"id"`
+	Version   int                     `json:"version"`
+	Hash      string                  `json:"hash"`
+	Signed    map[profile.Role]string `json:"signed"`
+	Missing   []profile.Role          `json:"missing"`
+	NotBefore time.Time               `json:"not_before"`
+	NotAfter  time.Time               `json:"not_after"`
+	Valid     bool                    `json:"valid"`
+	Error     string                  `json:"error,omitempty"`
+}
+
+func profileVerify(fs *flag.FlagSet, args []string, out io.Writer) error {
+	keyring := fs.String("keys", "", "FILE with one key a line: ROLE TYPE BASE64; required")
+	old := fs.String("replaces", "", "FILE with the envelope in force, which this one must be able to replace")
+	asJSON := fs.Bool("json", false, "print JSON")
+	name, err := files(fs, args, 1, errProfileCheck)
+	if err != nil || *keyring == "" {
+		return errors.Join(errProfileCheck, err)
+	}
+	keys, err := readKeyring(*keyring)
+	if err != nil {
+		return err
+	}
+	env, p, hash, err := readEnvelope(name[0])
+	if err != nil {
+		return err
+	}
+	v := verdict{ID: p.ID, Version: p.Version, Hash: hash, Missing: []profile.Role{}, NotBefore: p.NotBefore, NotAfter: p.NotAfter}
+	if v.Signed, err = profile.Approvals(env, keys); err != nil {
+		return err
+	}
+	for _, r := range []profile.Role{profile.Service, profile.Security, profile.Identity} {
+		if v.Signed[r] == "" {
+			v.Missing = append(v.Missing, r)
+		}
+	}
+	refusal := accept(env, keys, *old)
+	if v.Valid = refusal == nil; refusal != nil {
+		v.Error = refusal.Error()
+	}
+	if *asJSON {
+		return errors.Join(json.NewEncoder(out).Encode(v), refusal)
+	}
+	fmt.Fprintf(out, "%s, version %d, hash %s\n", v.ID, v.Version, v.Hash)
+	for _, r := range []profile.Role{profile.Service, profile.Security, profile.Identity} {
+		if id := v.Signed[r]; id != "" {
+			fmt.Fprintf(out, "%-9s signed, with %s\n", r, id)
+		} else {
+			fmt.Fprintf(out, "%-9s missing\n", r)
+		}
+	}
+	if _, err := fmt.Fprintf(out, "valid from %s to %s\n", v.NotBefore.Format(time.RFC3339), v.NotAfter.Format(time.RFC3339)); err != nil {
+		return err
+	}
+	return refusal
+}
+
+// accept says what keeps an envelope from being in force now.
+func accept(env []byte, keys profile.Keyring, old string) error {
+	v, err := profile.Load(env, keys, time.Now())
+	if err != nil {
+		return err
+	}
+	if _, err := policy.Parse(v.Profile().Allow); err != nil {
+		return fmt.Errorf("allow: %w", err)
+	}
+	if old == "" {
+		return nil
+	}
+	b, before, _, err := readEnvelope(old)
+	if err != nil {
+		return err
+	}
+	// The one in force is compared even where it is over.
+	w, err := profile.Load(b, keys, before.NotBefore)
+	if err != nil {
+		return fmt.Errorf("%s: %w", old, err)
+	}
+	return v.Replaces(w)
+}
+
+func readKeyring(file string) (profile.Keyring, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := profile.ParseKeyring(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return keys, nil
+}
+
+func readEnvelope(file string) ([]byte, profile.Profile, string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, profile.Profile{}, "", err
+	}
+	p, hash, err := profile.Unverified(b)
+	if err != nil {
+		return nil, profile.Profile{}, "", fmt.Errorf("%s: %w", file, err)
+	}
+	return b, p, hash, nil
+}
+
+func profileShow(fs *flag.FlagSet, args []string, out io.Writer) error {
+	payload := fs.Bool("payload", false, "print the bytes to sign, for ssh-keygen, and nothing else")
+	asJSON := fs.Bool("json", false, "print JSON")
+	name, err := files(fs, args, 1, errProfileShow)
+	if err != nil {
+		return err
+	}
+	env, p, hash, err := readEnvelope(name[0])
+	if err != nil {
+		return err
+	}
+	doc, err := policy.Parse(p.Allow)
+	if err != nil {
+		return fmt.Errorf("%s: allow: %w", name[0], err)
+	}
+	switch {
+	case *payload:
+		b, err := profile.Payload(env)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(b)
+		return err
+	case *asJSON:
+		return json.NewEncoder(out).Encode(struct {
+			Profile  profile.Profile  `json:"profile"`
+			Hash     string           `json:"hash"`
+			Findings []policy.Finding `json:"findings"`
+		}{p, hash, append([]policy.Finding{}, policy.Lint(doc)...)})
+	}
+	return describe(out, p, hash, doc)
+}
+
+// describe writes a profile for somebody who has to decide about it.
+func describe(out io.Writer, p profile.Profile, hash string, doc *policy.Document) error {
+	var b strings.Builder
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-11s "+format+"\n", append([]any{name}, args...)...)
+	}
+	callers := strings.Join(p.Callers, " ")
+	if slices.Equal(p.Callers, []string{profile.AnyCaller}) {
+		callers = "every workload that reaches the firewall"
+	}
+	line("profile", "%s, version %d", p.ID, p.Version)
+	line("hash", "%s", hash)
+	line("operations", "%s", strings.Join(p.Operations, " "))
+	line("callers", "%s", callers)
+	line("evidence", "%s at least", p.MinLevel)
+	line("bound by", "%s", p.Bind)
+	line("audience", "%s", p.Audience)
+	line("sessions", "%d for a signed call, of %s at most", p.MaxExchanges, time.Duration(p.TTL)*time.Second)
+	line("valid", "%s to %s, %.0f days", p.NotBefore.Format(time.RFC3339), p.NotAfter.Format(time.RFC3339), p.NotAfter.Sub(p.NotBefore).Hours()/24)
+	text, err := json.MarshalIndent(doc, "            ", "  ")
+	if err != nil {
+		return err
+	}
+	line("policy", "%s", text)
+	for _, f := range policy.Lint(doc) {
+		line("note", "statement %d: %s: %s", f.Statement, f.Code, f.Message)
+	}
+	b.WriteString("Who signed is not checked here: cloister profile verify.\n")
+	_, err = io.WriteString(out, b.String())
+	return err
+}
