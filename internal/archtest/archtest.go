@@ -52,6 +52,7 @@ var Rooms = []Room{
 	{Dir: "authz/authztest", Floor: 6, Allow: []string{"testing"}},
 	{Dir: "fas", Floor: 3, Outside: []string{"golang.org/x/crypto"}},
 	{Dir: "fas/sigv4", Floor: 3, Part: "fas"},
+	{Dir: "fas/httpsig", Floor: 3, Part: "fas"},
 	{Dir: "fas/policy", Floor: 3, Part: "fas"},
 	{Dir: "fas/profile", Floor: 3, Part: "fas", Outside: []string{"golang.org/x/crypto"}},
 	{Dir: "kmsctx", Floor: 3},

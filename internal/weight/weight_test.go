@@ -77,7 +77,7 @@ func TestRequirements(t *testing.T) {
 		{"authz", []string{"authz"}, 5},
 		{"kmsctx", []string{"kmsctx", "kmsctx/localkms"}, 4},
 		{"fas", []string{"fas"}, 5},
-		{"fas parts", []string{"fas/sigv4", "fas/policy"}, 1},
+		{"fas parts", []string{"fas/sigv4", "fas/httpsig", "fas/policy"}, 1},
 		{"fas/awssts", []string{"fas/awssts"}, 13},
 		{"fas/awssts/accessgrants", []string{"fas/awssts/accessgrants"}, 15},
 		{"workflow", []string{"workflow"}, 3},
