@@ -3,6 +3,7 @@ package httpsig_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -69,7 +70,7 @@ func FuzzCapture(f *testing.F) {
 	ev := fuzzSeed(f)
 	f.Add("POST", "/Operation", "example.com", "sha-256=:AVq9f1zFei3ZS3WQ8ErYCEJzkF7jPsXOvq5iJ2qX+GI=:", fuzzInput, fuzzSignature)
 	f.Fuzz(func(t *testing.T, method, target, host, digest, input, signature string) {
-		r := &http.Request{Method: method, Host: host, RequestURI: target, Body: http.NoBody, Header: http.Header{
+		r := &http.Request{Method: method, Host: host, RequestURI: target, Body: io.NopCloser(strings.NewReader(body)), Header: http.Header{
 			"Content-Digest": {digest}, "Signature-Input": {input}, "Signature": {signature}}}
 		e, _, err := httpsig.Capture(r, 10)
 		if err != nil {
