@@ -42,6 +42,16 @@ func reader(t *testing.T, p *peer, bucket string, ttl time.Duration) (*fas.Sessi
 	return s, provider, p.s3(provider.AWSConfig(config(static(p.root))))
 }
 
+// clientOf is an S3 client of a session.
+func clientOf(t *testing.T, p *peer, s *fas.Session) *s3.Client {
+	t.Helper()
+	provider, err := awssts.NewProvider(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.s3(provider.AWSConfig(config(nil)))
+}
+
 func TestBucketOfTheSession(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, p *peer) {
