@@ -3,149 +3,304 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"runtime/debug"
 	"time"
-
-	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/aead/subtle"
-	"github.com/tink-crypto/tink-go/v2/tink"
-
-	"github.com/cloisterdev/cloister/kmsctx"
-	"github.com/cloisterdev/cloister/tenant"
 )
 
-// box seals and opens. dst may be reused by those whose interface can.
-type box struct {
+// party is one of those compared. What its library cannot do is nil; dst may
+// be reused by those whose interface can.
+type party struct {
 	name       string
 	seal, open func(dst, in []byte) ([]byte, error)
+	writer     func(w io.Writer) (io.WriteCloser, error)
+	reader     func(r io.Reader) (io.Reader, error)
+	readerAt   func(message []byte) (io.ReaderAt, error)
 }
 
-const kmsctxIntro = "Ours writes and reads whole AWS Encryption SDK messages: a fresh data key each, HKDF, key commitment, frames of 64 KiB. " +
-	"`crypto/cipher` is AES-256-GCM under one key with a random nonce and the same associated data, which is the floor: no data key of its own, no commitment, no format. " +
-	"tink's envelope has a fresh data key too, and no key commitment or frames; its interface cannot reuse a buffer, which is most of its time at 16 MiB; the other two do. " +
-	"Larger is better for MB/s, smaller for ns; the ratio is ours over the peer's."
+func kmsctxIntro(esdk bool) string {
+	s := "Ours writes and reads whole AWS Encryption SDK messages on one core: HKDF, key commitment and a key of its own for every message, frames of 64 KiB, buffers reused, the data key from a cache. " +
+		"`raw` is one pass of AES-256-GCM of crypto/cipher over the same bytes under one key, which is the floor; for `readat` it opens the one frame of 64 KiB that holds the bytes. " +
+		"`tink-aead` and `tink-streaming` are tink-go " + version("github.com/tink-crypto/tink-go/v2") + " (AES256_GCM, AES256_GCM_HKDF_1MB), `sio` is minio/sio " + version("github.com/minio/sio") +
+		" (AES-256-GCM), `age` is filippo.io/age " + version("filippo.io/age") + " (X25519, ChaCha20-Poly1305); none of the four is given a fresh key by a key service. Interfaces that cannot reuse a buffer do not. "
+	if esdk {
+		s += "`esdk-go` is the official SDK " + version("github.com/aws/aws-encryption-sdk/releases/go/encryption-sdk") + " with the same suite and a raw AES keyring; in rows named 4KiB-frames both write frames of its own default length. "
+	} else {
+		s += "`-tags esdk` adds the official Go SDK, whose build takes minutes. "
+	}
+	return s + "Larger is better for MB/s, smaller for ns; the ratio is ours over the peer's."
+}
+
+// measured is one row's contenders.
+type measured struct {
+	name, unit string
+	size       int
+	cs         []contender
+}
 
 func benchKmsctx(ctx context.Context, quick bool) (report, error) {
-	boxes, err := sealers(ctx)
+	ours, err := ourParties(ctx)
 	if err != nil {
 		return report{}, err
 	}
-	sizes, rounds, slice := []int{1 << 10, 64 << 10, 1 << 20, 16 << 20}, 15, 60*time.Millisecond
-	if quick {
-		sizes, rounds, slice = []int{1 << 10, 1 << 20}, 3, 20*time.Millisecond
+	peers, err := kmsctxPeers()
+	if err != nil {
+		return report{}, err
 	}
-	rep := report{intro: kmsctxIntro}
-	for _, op := range []string{"seal", "open"} {
-		var speed, single []row
-		for _, size := range sizes {
-			cs, err := timed(boxes, op, size)
-			if err != nil {
-				return report{}, err
-			}
-			took, err := interleave(ctx, cs, rounds, slice)
-			if err != nil {
-				return report{}, err
-			}
-			mbs, ns := make([]float64, len(took)), make([]float64, len(took))
-			for i, t := range took {
-				mbs[i], ns[i] = float64(size)/1e6/t, t*1e9
-			}
-			rows, err := rowsOf(op+" "+sizeName(size), "MB/s", names(cs), mbs)
-			if err != nil {
-				return report{}, err
-			}
-			speed = append(speed, rows...)
-			if size == 1<<10 {
-				if single, err = rowsOf(op+" "+sizeName(size), "ns", names(cs), ns); err != nil {
-					return report{}, err
-				}
+	sdk, err := officialParty(ctx)
+	if err != nil {
+		return report{}, err
+	}
+	rounds, slice := 15, 60*time.Millisecond
+	if quick {
+		rounds, slice = 3, 10*time.Millisecond
+	}
+	rows, err := kmsctxRows(ours, peers, sdk, quick)
+	if err != nil {
+		return report{}, err
+	}
+	rep := report{intro: kmsctxIntro(sdk != nil)}
+	for _, m := range rows {
+		took, err := interleave(ctx, m.cs, rounds, slice)
+		if err != nil {
+			return report{}, err
+		}
+		values := make([]float64, len(took))
+		for i, t := range took {
+			if values[i] = t * 1e9; m.unit == "MB/s" {
+				values[i] = float64(m.size) / 1e6 / t
 			}
 		}
-		rep.rows = append(append(rep.rows, speed...), single...)
-		rep.charts = append(rep.charts, chart{op, op + ", MB/s of plaintext, more is better", speed})
+		rs, err := rowsOf(m.name, m.unit, names(m.cs), values)
+		if err != nil {
+			return report{}, err
+		}
+		rep.rows = append(rep.rows, rs...)
 	}
+	var speed, latency []row
+	for _, r := range rep.rows {
+		if r.Unit == "MB/s" {
+			speed = append(speed, r)
+		} else {
+			latency = append(latency, r)
+		}
+	}
+	rep.charts = []chart{{"speed", "MB/s of plaintext, more is better", speed}, {"latency", "ns, less is better", latency}}
 	return rep, nil
 }
 
-// timed makes the contenders of one operation and size, after each opened
-// what it sealed and refused it with one bit changed.
-func timed(boxes []box, op string, size int) (cs []contender, err error) {
-	plain := make([]byte, size)
-	_, _ = rand.Read(plain)
-	for _, b := range boxes {
-		sealed, err := b.seal(nil, plain)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", b.name, err)
-		}
-		back, err := b.open(nil, sealed)
-		if err != nil || !bytes.Equal(back, plain) {
-			return nil, fmt.Errorf("%s does not open what it sealed: %w", b.name, err)
-		}
-		bad := bytes.Clone(sealed)
-		bad[len(bad)-1] ^= 1
-		if _, err := b.open(nil, bad); err == nil {
-			return nil, fmt.Errorf("%s opens what was altered", b.name)
-		}
-		do, in := b.seal, plain
-		if op == "open" {
-			do, in = b.open, sealed
-		}
-		buf := make([]byte, 0, len(sealed)+4<<10)
-		cs = append(cs, contender{b.name, func(n int) error {
-			for range n {
-				if _, err := do(buf[:0], in); err != nil {
-					return err
-				}
-			}
-			return nil
-		}})
+func kmsctxRows(ours map[string]party, peers []party, sdk *official, quick bool) (out []measured, err error) {
+	one := append([]party{ours["one core"]}, peers...)
+	if sdk != nil {
+		one = append(one, sdk.party)
 	}
-	return cs, nil
+	add := func(name, unit string, size int, ps []party, make func(p party, size int) (func(int) error, error)) {
+		if err != nil {
+			return
+		}
+		m := measured{name: name, unit: unit, size: size}
+		for _, p := range ps {
+			run, e := make(p, size)
+			if errors.Is(e, errCannot) {
+				continue
+			}
+			if e != nil {
+				err = fmt.Errorf("%s, %s: %w", name, p.name, e)
+				return
+			}
+			m.cs = append(m.cs, contender{p.name, run})
+		}
+		out = append(out, m)
+	}
+	add("seal/1KiB-cached", "ns", 1<<10, one, sealing)
+	add("open/1KiB-cached", "ns", 1<<10, one, opening)
+	add("seal/1MiB", "MB/s", 1<<20, one, sealing)
+	add("open/1MiB", "MB/s", 1<<20, one, opening)
+	add("readat/4KiB", "ns", 16<<20, one, readingAt)
+	if quick {
+		return out, err
+	}
+	add("seal/16MiB", "MB/s", 16<<20, one, sealing)
+	add("open/16MiB", "MB/s", 16<<20, one, opening)
+	add("writer/16MiB", "MB/s", 16<<20, one, writing)
+	add("reader/16MiB", "MB/s", 16<<20, one, reading)
+	add("seal/16MiB-2cores", "MB/s", 16<<20, []party{ours["two cores"], ours["one core"]}, sealing)
+	add("open/16MiB-2cores", "MB/s", 16<<20, []party{ours["two cores"], ours["one core"]}, opening)
+	if sdk != nil {
+		short := []party{ours["4KiB frames"], sdk.withFrames(4 << 10)}
+		add("seal/16MiB-4KiB-frames", "MB/s", 16<<20, short, sealing)
+		add("open/16MiB-4KiB-frames", "MB/s", 16<<20, short, opening)
+	}
+	return out, err
 }
 
-func sealers(ctx context.Context) ([]box, error) {
-	ec, err := kmsctx.NewContext(map[string]string{"tenant": tenant.NewID().String(), "purpose": "bench"})
+// errCannot says that a library has no such interface.
+var errCannot = errors.New("not offered")
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return b
+}
+
+// checked seals, and demands that it opens, and not with a bit changed.
+func checked(p party, plain []byte) (sealed []byte, err error) {
+	if p.seal == nil {
+		return nil, errCannot
+	}
+	if sealed, err = p.seal(nil, plain); err != nil {
+		return nil, err
+	}
+	back, err := p.open(nil, sealed)
+	if err != nil || !bytes.Equal(back, plain) {
+		return nil, fmt.Errorf("does not open what it sealed: %w", err)
+	}
+	bad := bytes.Clone(sealed)
+	bad[len(bad)-1] ^= 1
+	if _, err := p.open(nil, bad); err == nil {
+		return nil, errors.New("opens what was altered")
+	}
+	return sealed, nil
+}
+
+func sealing(p party, size int) (func(int) error, error) {
+	plain := random(size)
+	sealed, err := checked(p, plain)
 	if err != nil {
 		return nil, err
 	}
-	key := make([]byte, kmsctx.DataKeyLen)
-	_, _ = rand.Read(key)
-	ring, err := kmsctx.NewRawAES("bench", "key", tenant.NewSecret(bytes.Clone(key)))
+	buf := make([]byte, 0, len(sealed)+4<<10)
+	return func(n int) error {
+		for range n {
+			if _, err := p.seal(buf, plain); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+func opening(p party, size int) (func(int) error, error) {
+	sealed, err := checked(p, random(size))
 	if err != nil {
 		return nil, err
 	}
-	env, err := kmsctx.New(ring, nil)
+	buf := make([]byte, 0, len(sealed)+4<<10)
+	return func(n int) error {
+		for range n {
+			if _, err := p.open(buf, sealed); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+// Neither side of a stream offers more than reading or writing, so that what
+// is measured is the stream's own way.
+type plainReader struct{ io.Reader }
+
+type plainWriter struct{ io.Writer }
+
+func writing(p party, size int) (func(int) error, error) {
+	plain := random(size)
+	if _, err := checked(p, plain[:1<<10]); err != nil {
+		return nil, err
+	}
+	if p.writer == nil {
+		if p.name == "raw" {
+			return sealing(p, size)
+		}
+		return nil, errCannot
+	}
+	return func(n int) error {
+		for range n {
+			w, err := p.writer(plainWriter{io.Discard})
+			if err != nil {
+				return err
+			}
+			if _, err := io.Copy(w, plainReader{bytes.NewReader(plain)}); err != nil {
+				return err
+			}
+			if err := w.Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+func reading(p party, size int) (func(int) error, error) {
+	if p.reader == nil {
+		if p.name == "raw" {
+			return opening(p, size)
+		}
+		return nil, errCannot
+	}
+	plain := random(size)
+	var b bytes.Buffer
+	w, err := p.writer(&b)
+	if err == nil {
+		_, err = w.Write(plain)
+	}
+	if err == nil {
+		err = w.Close()
+	}
 	if err != nil {
 		return nil, err
 	}
-	block, err := aes.NewCipher(key)
+	r, err := p.reader(bytes.NewReader(b.Bytes()))
 	if err != nil {
 		return nil, err
 	}
-	gcm, err := cipher.NewGCMWithRandomNonce(block)
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, plain) {
+		return nil, fmt.Errorf("the stream does not come back: %w", err)
+	}
+	return func(n int) error {
+		for range n {
+			r, err := p.reader(plainReader{bytes.NewReader(b.Bytes())})
+			if err != nil {
+				return err
+			}
+			if k, err := io.Copy(plainWriter{io.Discard}, r); err != nil || k != int64(size) {
+				return fmt.Errorf("%d bytes: %w", k, err)
+			}
+		}
+		return nil
+	}, nil
+}
+
+const readAtLength = 4 << 10
+
+func readingAt(p party, size int) (func(int) error, error) {
+	if p.readerAt == nil {
+		return nil, errCannot
+	}
+	plain := random(size)
+	sealed, err := p.seal(nil, plain)
 	if err != nil {
 		return nil, err
 	}
-	kek, err := subtle.NewAESGCM(key)
+	r, err := p.readerAt(sealed)
 	if err != nil {
 		return nil, err
 	}
-	var envelope tink.AEAD = aead.NewKMSEnvelopeAEAD2(aead.AES256GCMKeyTemplate(), kek)
-	aad := ec.Canonical()
-	return []box{
-		{"kmsctx, raw AES keyring",
-			func(dst, in []byte) ([]byte, error) { return env.Seal(ctx, dst, in, ec) },
-			func(dst, in []byte) ([]byte, error) { return env.Open(ctx, dst, in, ec) }},
-		{"crypto/cipher AES-256-GCM",
-			func(dst, in []byte) ([]byte, error) { return gcm.Seal(dst, nil, in, aad), nil },
-			func(dst, in []byte) ([]byte, error) { return gcm.Open(dst, nil, in, aad) }},
-		{"tink-go " + version("github.com/tink-crypto/tink-go/v2") + " envelope",
-			func(_, in []byte) ([]byte, error) { return envelope.Encrypt(in, aad) },
-			func(_, in []byte) ([]byte, error) { return envelope.Decrypt(in, aad) }},
+	buf, off := make([]byte, readAtLength), int64(0)
+	return func(n int) error {
+		for range n {
+			// Within a frame of 64 KiB, as an index of pages is laid out.
+			off = (off + 1234567) % int64(size-readAtLength) / readAtLength * readAtLength
+			if k, err := r.ReadAt(buf, off); k != len(buf) {
+				return fmt.Errorf("%d bytes: %w", k, err)
+			}
+			if buf[0] != plain[off] || buf[len(buf)-1] != plain[int(off)+len(buf)-1] {
+				return errors.New("other bytes than were sealed")
+			}
+		}
+		return nil
 	}, nil
 }
 
@@ -159,11 +314,4 @@ func version(module string) string {
 		}
 	}
 	return "of unknown version"
-}
-
-func sizeName(n int) string {
-	if n >= 1<<20 {
-		return fmt.Sprintf("%d MiB", n>>20)
-	}
-	return fmt.Sprintf("%d KiB", n>>10)
 }

@@ -183,8 +183,8 @@ func TestJSONHasTheSevenFields(t *testing.T) {
 			t.Errorf("%s: %v", raw, err)
 		}
 	}
-	// Two operations of two sizes in MB/s and one in ns, against two peers.
-	if n != 12 || strings.Count(out.String(), "\n") != n {
+	// Four of messages against five peers, and random access against three.
+	if n < 4*5+3 || strings.Count(out.String(), "\n") != n {
 		t.Errorf("%d rows in\n%s", n, &out)
 	}
 }
