@@ -10,7 +10,8 @@ import (
 type Request struct {
 	// Action is "service:Name"; case does not count.
 	Action string
-	// Resource is an ARN, or "*" for an action without one. It is not empty.
+	// Resource is an ARN, or "*" for an action without one. It is not empty and
+	// has at most [MaxResource] bytes.
 	Resource string
 	// Context holds condition keys with one value, and policy variables. Its
 	// keys are in lower case.
@@ -21,8 +22,12 @@ type Request struct {
 	Multi map[string][]string
 }
 
+// MaxResource is the longest resource that is decided, in bytes. Patterns are
+// matched in time that grows with it.
+const MaxResource = 4096
+
 // ErrRequest reports a request that no policy can decide: an action that is not
-// "service:Name", an empty resource, a context key that is not in lower case or
+// "service:Name", an empty or too long resource, a context key that is not in lower case or
 // in both maps. [Document.Evaluate] answers [Deny] for it, since a deny whose
 // key is misspelt would otherwise not be found.
 var ErrRequest = errors.New("policy: not a request")
@@ -32,15 +37,17 @@ func (r Request) Err() error {
 	switch {
 	case !validAction(r.Action):
 		return fmt.Errorf("%w: the action is not service:Name", ErrRequest)
-	case r.Resource == "":
-		return fmt.Errorf("%w: the resource is empty", ErrRequest)
+	case r.Resource == "" || len(r.Resource) > MaxResource:
+		return fmt.Errorf("%w: the resource is empty or too long", ErrRequest)
 	case !r.validKeys():
 		return fmt.Errorf("%w: a context key is not in lower case, or is in both maps", ErrRequest)
 	}
 	return nil
 }
 
-func (r *Request) valid() bool { return validAction(r.Action) && r.Resource != "" && r.validKeys() }
+func (r *Request) valid() bool {
+	return validAction(r.Action) && r.Resource != "" && len(r.Resource) <= MaxResource && r.validKeys()
+}
 
 func (r *Request) validKeys() bool {
 	for k := range r.Context {

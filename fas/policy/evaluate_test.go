@@ -116,6 +116,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 		"action is a pattern":     {Action: "s3:*", Resource: "*"},
 		"action beyond ASCII":     {Action: "s3:é", Resource: "*"},
 		"no resource":             {Action: "s3:GetObject"},
+		"resource too long":       {Action: "s3:GetObject", Resource: strings.Repeat("a", MaxResource+1)},
 		"upper-case key":          {Action: "s3:GetObject", Resource: "*", Context: context("aws:SourceIp")},
 		"upper-case key, Latin-1": {Action: "s3:GetObject", Resource: "*", Context: context("É")},
 		"upper-case set":          {Action: "s3:GetObject", Resource: "*", Multi: map[string][]string{"aws:TagKeys": {"a"}}},
@@ -128,7 +129,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 			t.Errorf("%s: not denied", name)
 		}
 	}
-	ok := Request{Action: "s3:GetObject", Resource: "*", Context: context("aws:principaltag/é"), Multi: map[string][]string{"k": {"v"}}}
+	ok := Request{Action: "s3:GetObject", Resource: strings.Repeat("a", MaxResource), Context: context("aws:principaltag/é"), Multi: map[string][]string{"k": {"v"}}}
 	if ok.Err() != nil || !Allowed(ok, open) {
 		t.Errorf("the control: %v", ok.Err())
 	}

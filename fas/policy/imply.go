@@ -2,34 +2,84 @@ package policy
 
 import "slices"
 
-// impliedAll reports that whenever all of known hold, each of wanted does. The
-// same is true one step down: whenever none of known is certainly false, none
-// of wanted is. Denials need that, since they apply when undecided.
-func impliedAll(known, wanted []condition) bool {
-	for i := range wanted {
-		if !slices.ContainsFunc(known, func(k condition) bool { return implies(&k, &wanted[i]) }) {
+// rules remembers what conditions say of one another, since every class of
+// actions asks again, and pays for it from the comparison's budget. What cannot
+// be paid is not known.
+type rules struct {
+	budget            *budget
+	implied, excluded map[[2]*condition]bool
+}
+
+func newRules(b *budget) rules {
+	return rules{b, map[[2]*condition]bool{}, map[[2]*condition]bool{}}
+}
+
+func (r *rules) ask(memo map[[2]*condition]bool, a, b *condition, rule func(a, b *condition) bool) bool {
+	k := [2]*condition{a, b}
+	known, ok := memo[k]
+	if !ok {
+		known = r.budget.spend(100+20*len(a.values)*len(b.values)) && rule(a, b)
+		memo[k] = known
+	}
+	return known
+}
+
+// impliedAll reports that whenever all conditions of known hold, each of wanted
+// does. The same is true one step down: whenever none of known is certainly
+// false, none of wanted is. Denials need that, since they apply when undecided.
+func (r *rules) impliedAll(wanted *statement, known ...*statement) bool {
+	for i := range wanted.conditions {
+		if !anyCondition(known, func(k *condition) bool { return r.ask(r.implied, k, &wanted.conditions[i], r.implies) }) {
 			return false
 		}
 	}
 	return true
 }
 
+// contradicts reports that when all conditions of known hold, some condition of
+// denial is certainly false, so that the denial does not apply.
+func (r *rules) contradicts(known, denial *statement) bool {
+	for i := range denial.conditions {
+		if anyCondition([]*statement{known}, func(k *condition) bool { return r.ask(r.excluded, k, &denial.conditions[i], excludes) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func anyCondition(of []*statement, f func(*condition) bool) bool {
+	for _, s := range of {
+		for i := range s.conditions {
+			if f(&s.conditions[i]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // implies reports that b holds whenever a does.
-func implies(a, b *condition) bool {
+func (r *rules) implies(a, b *condition) bool {
 	if a.key != b.key || a.set != b.set || a.kind == kindNull && b.kind != kindNull || a.negate != b.negate || a.ifExists && !b.ifExists {
 		return false
 	}
 	if a.negate {
 		// Not one of many implies not one of fewer.
-		return everyIn(b, a, func(v, w *value) bool { return within(b, v, a, w) })
+		return everyIn(b, a, func(v, w *value) bool { return r.within(b, v, a, w) })
 	}
-	return everyIn(a, b, func(v, w *value) bool { return within(a, v, b, w) })
+	return everyIn(a, b, func(v, w *value) bool { return r.within(a, v, b, w) })
 }
 
 // everyIn reports that each value of a has its like in b.
 func everyIn(a, b *condition, like func(v, w *value) bool) bool {
 	for i := range a.values {
-		if !slices.ContainsFunc(b.values, func(w value) bool { return like(&a.values[i], &w) }) {
+		found := false
+		for j := range b.values {
+			if found = like(&a.values[i], &b.values[j]); found {
+				break
+			}
+		}
+		if !found {
 			return false
 		}
 	}
@@ -37,7 +87,7 @@ func everyIn(a, b *condition, like func(v, w *value) bool) bool {
 }
 
 // within reports that whatever compares with v of a compares with w of b.
-func within(a *condition, v *value, b *condition, w *value) bool {
+func (r *rules) within(a *condition, v *value, b *condition, w *value) bool {
 	if a.kind == b.kind && a.order == b.order && v.text == w.text {
 		return true
 	}
@@ -51,7 +101,7 @@ func within(a *condition, v *value, b *condition, w *value) bool {
 	case a.kind == kindBool && b.kind == kindBool, a.kind == kindNull && b.kind == kindNull:
 		return v.is == w.is
 	case a.kind == kindString && b.kind == kindLike, a.kind == kindLike && b.kind == kindLike:
-		return globWithin(&v.glob, &w.glob)
+		return r.globWithin(&v.glob, &w.glob)
 	}
 	return false
 }
@@ -75,7 +125,7 @@ func tighter(cmp int, a, b string) bool {
 // globBudget is for two values of a condition; what takes longer is no rule.
 const globBudget = 200_000
 
-func globWithin(a, b *pattern) bool {
+func (r *rules) globWithin(a, b *pattern) bool {
 	if a.variables || b.variables {
 		return false
 	}
@@ -87,19 +137,10 @@ func globWithin(a, b *pattern) bool {
 	if a.matches("", nil) && !b.matches("", nil) {
 		return false
 	}
-	_, found, done := m.difference(&budget{globBudget}, []*set{in}, []*set{out})
-	return done && !found
-}
-
-// contradicts reports that when all of known hold, some condition of denial is
-// certainly false, so that the denial does not apply.
-func contradicts(known, denial []condition) bool {
-	for i := range denial {
-		if slices.ContainsFunc(known, func(k condition) bool { return excludes(&k, &denial[i]) }) {
-			return true
-		}
-	}
-	return false
+	most := budget{min(globBudget, r.budget.left)}
+	before := most.left
+	_, found, done := m.difference(&most, []*set{in}, []*set{out})
+	return r.budget.spend(2000+before-max(most.left, 0)) && done && !found
 }
 
 // excludes tries every value that a leaves possible, which are few when a is

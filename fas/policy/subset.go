@@ -71,7 +71,8 @@ type comparison struct {
 	profile, scope *Document
 	statements     []*statement
 	mine           int // statements of the scope-down
-	budget         budget
+	budget         *budget
+	rules          rules
 	best           *Request
 	open           string
 	worlds         []world
@@ -79,7 +80,8 @@ type comparison struct {
 }
 
 func newComparison(profile, scope *Document) *comparison {
-	c := &comparison{profile: profile, scope: scope, mine: len(scope.statements), budget: budget{subsetBudget}, asked: map[string]bool{}}
+	b := &budget{subsetBudget}
+	c := &comparison{profile: profile, scope: scope, mine: len(scope.statements), budget: b, rules: newRules(b), asked: map[string]bool{}}
 	for _, d := range []*Document{scope, profile} {
 		for i := range d.statements {
 			c.statements = append(c.statements, &d.statements[i])
@@ -103,7 +105,7 @@ func (c *comparison) run() {
 		sets[i], wanted[i] = m.add(&s.actions, asLetter), i < c.mine && s.allow
 	}
 	m.prepare(actionRune, ":", []rune("xyzabcdefghijklmnopqrstuvw0123456789-_"))
-	classes, done := m.signatures(&c.budget, sets, wanted)
+	classes, done := m.signatures(c.budget, sets, wanted)
 	if !done {
 		c.unknown(tooMuch)
 		return
@@ -151,13 +153,13 @@ func (c *comparison) covered(s int, class *signature) {
 	certain, all := c.pick(class, true, false), c.pick(class, false, true)
 	reason := "the profile may not allow it"
 	for _, p := range all {
-		if !impliedAll(mine.conditions, c.statements[p].conditions) {
+		if !c.rules.impliedAll(c.statements[p], mine) {
 			reason = fmt.Sprintf("whether the conditions of the profile's statement %d hold is not decided", p-c.mine)
 			break
 		}
 	}
 	all = append(all, certain...)
-	certain = slices.DeleteFunc(slices.Clone(all), func(i int) bool { return !impliedAll(mine.conditions, c.statements[i].conditions) })
+	certain = slices.DeleteFunc(slices.Clone(all), func(i int) bool { return !c.rules.impliedAll(c.statements[i], mine) })
 	if slices.ContainsFunc(certain, func(i int) bool { return mine.resources.textIn(&c.statements[i].resources) }) {
 		return
 	}
@@ -170,12 +172,11 @@ func (c *comparison) undenied(s int, class *signature) {
 	mine := c.statements[s]
 	for _, q := range c.pick(class, false, false) {
 		denial := c.statements[q]
-		if contradicts(mine.conditions, denial.conditions) {
+		if c.rules.contradicts(mine, denial) {
 			continue
 		}
-		known := slices.Concat(mine.conditions, denial.conditions)
 		all := c.pick(class, true, false)
-		certain := slices.DeleteFunc(slices.Clone(all), func(d int) bool { return !impliedAll(known, c.statements[d].conditions) })
+		certain := slices.DeleteFunc(slices.Clone(all), func(d int) bool { return !c.rules.impliedAll(c.statements[d], mine, denial) })
 		if slices.ContainsFunc(certain, func(d int) bool { return denial.resources.textIn(&c.statements[d].resources) }) {
 			continue
 		}
@@ -207,7 +208,7 @@ func (c *comparison) search(q question, certain, all []int) {
 		for _, mode := range modes {
 			m := newMachine()
 			in := c.reached(m, q, mode)
-			text, found, done := m.difference(&c.budget, in, c.subtract(m, out, mode))
+			text, found, done := m.difference(c.budget, in, c.subtract(m, out, mode))
 			if !done {
 				c.unknown(tooMuch)
 				return

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSubset(t *testing.T) {
@@ -114,6 +115,13 @@ func TestSubsetIsBounded(t *testing.T) {
 	for i := range 8 {
 		conditions = append(conditions, fmt.Sprintf(`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringLike":{"k%d":["%s","x*"]},"StringNotLike":{"k%d":"a*"}}}`, i, strings.Repeat("*a?", 20), i))
 	}
+	var likes []string
+	for i := range 100 {
+		likes = append(likes, quote(fmt.Sprintf("*%c?%c*%c?%c*", 'a'+i%26, 'a'+i/6, 'b'+i%20, 'a'+i%7)))
+	}
+	like := func(values []string) string {
+		return `{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringLike":{"k":` + list(values) + `}}}`
+	}
 	questions := strings.Repeat("?", 40)
 	for _, c := range []struct {
 		name           string
@@ -125,10 +133,13 @@ func TestSubsetIsBounded(t *testing.T) {
 		{"many actions", []string{allow(list(names), `"*"`)}, []string{allow(`"*"`, `"*"`)}, true},
 		{"many classes of actions", many, many, true},
 		{"many resources", []string{allow(`"*"`, list(globs))}, []string{allow(`"*"`, strings.ReplaceAll(list(globs[:100]), `*"`, `*z"`))}, false},
+		{"many values", []string{like(likes[:60])}, []string{like(likes[40:])}, true},
 		{"many contexts", conditions, []string{allow(`"*"`, `"*"`), strings.Replace(conditions[0], "Allow", "Deny", 1)}, false},
 	} {
 		in := newComparison(doc(t, c.profile...), doc(t, c.scope...))
+		start := time.Now()
 		in.run()
+		t.Logf("%s: %v", c.name, time.Since(start))
 		if in.budget.left < -subsetBudget/10 {
 			t.Errorf("%s: %d of %d spent", c.name, subsetBudget-in.budget.left, subsetBudget)
 		}

@@ -109,7 +109,7 @@ func (c *comparison) makeWorlds() []world {
 		var next []world
 		for _, l := range k.options() {
 			for _, w := range worlds {
-				if len(next) < maxWorlds {
+				if len(next) < maxWorlds && c.budget.spend(500) {
 					next = append(next, w.with(k, l))
 				}
 			}
