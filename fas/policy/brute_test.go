@@ -44,7 +44,8 @@ var (
 		{"DateLessThan", "d", []string{"2026-09-01T00:00:00Z"}}, {"DateGreaterThan", "d", []string{"2026-03-01T00:00:00Z"}},
 		{"IpAddress", "i", []string{"10.0.0.0/8"}}, {"IpAddress", "i", []string{"10.0.0.0/16"}}, {"NotIpAddress", "i", []string{"10.0.0.0/8"}},
 		{"ForAnyValue:StringEquals", "m", []string{"x"}}, {"ForAllValues:StringEquals", "m", []string{"x", "y"}}, {"ForAllValues:StringLike", "m", []string{"x"}},
-		{"Null", "k", []string{"true"}}, {"Null", "k", []string{"false"}}, {"Null", "m", []string{"false"}},
+		{"ForAnyValue:StringEquals", "m", []string{"x", "y"}}, {"ForAllValues:StringEqualsIfExists", "m", []string{"x"}}, {"StringNotEquals", "k", []string{"${v, 'x'}"}},
+		{"StringNotEquals", "k", []string{"x", "y"}}, {"Null", "k", []string{"true"}}, {"Null", "k", []string{"false"}}, {"Null", "m", []string{"false"}},
 	}
 )
 
@@ -136,10 +137,42 @@ func (m maker) narrowed(profile []refStatement) (out []refStatement) {
 		if len(s.conditions) > 0 && m.chance(8) {
 			s.conditions = s.conditions[1:]
 		}
+		if s.allow && m.chance(25) {
+			s.conditions = m.neighbours(s.conditions, profile)
+		}
+		if !s.allow && m.chance(50) {
+			continue
+		}
 		out = append(out, s)
 	}
 	if len(out) == 0 || m.chance(20) {
 		out = append(out, m.statement())
+	}
+	return out
+}
+
+// neighbours exchanges conditions for others on the same key, and adds one on a
+// key of the profile: pairs that rules between conditions are about.
+func (m maker) neighbours(have []refCondition, profile []refStatement) (out []refCondition) {
+	other := func(key string) refCondition {
+		for {
+			if c := worldConditions[m.IntN(len(worldConditions))]; c.key == key {
+				return c
+			}
+		}
+	}
+	for _, c := range have {
+		out = append(out, other(c.key))
+	}
+	if s := profile[m.IntN(len(profile))]; len(out) == 0 && len(s.conditions) > 0 {
+		out = append(out, other(s.conditions[0].key))
+	}
+	for i := range out {
+		for j := range i {
+			if out[i].operator == out[j].operator && out[i].key == out[j].key {
+				return have
+			}
+		}
 	}
 	return out
 }

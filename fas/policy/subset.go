@@ -38,8 +38,8 @@ type Inclusion struct {
 	Witness Request
 }
 
-// subsetBudget is some 50 ms.
-const subsetBudget = 20_000_000
+// subsetBudget is some 25 ms of one core.
+const subsetBudget = 10_000_000
 
 // Subset answers whether profile allows everything that scope allows.
 //
