@@ -67,6 +67,8 @@ func (s *statement) lintResources(add func(code, format string, args ...any)) {
 	for _, text := range s.resources.text {
 		if text != "*" && !strings.HasPrefix(text, "arn:") {
 			add(CodeNotARN, "resource %q is neither * nor an ARN; AWS refuses it", text)
+		} else if part := strings.SplitN(text, ":", 4); len(part) > 2 && strings.ContainsAny(part[2], "*?") {
+			add(CodeNotARN, "resource %q has a wildcard for the service; AWS refuses it", text)
 		}
 	}
 }

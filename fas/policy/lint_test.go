@@ -31,6 +31,7 @@ func TestLint(t *testing.T) {
 		{"NotResource", `{"Effect":"Allow","Action":"s3:*","NotResource":"arn:aws:s3:::b"}`, []string{CodeNegation}},
 		{"everything", `{"Effect":"Allow","Action":"*","Resource":"*"}`, []string{CodeEverything, CodeEverything, CodeMints}},
 		{"mints", `{"Effect":"Allow","Action":"STS:assume*","Resource":"arn:aws:iam::1:role/x"}`, []string{CodeMints}},
+		{"an ARN of any service", `{"Effect":"Deny","Action":"s3:*","Resource":["arn:aws:s3*","arn:aws:s3:::*"]}`, []string{CodeNotARN}},
 		{"not an ARN", `{"Effect":"Deny","Action":"s3:*","Resource":"b/*"}`, []string{CodeNotARN}},
 	} {
 		var got []string
