@@ -28,7 +28,7 @@ func parseAuth(r *http.Request, rawQuery string, o CaptureOptions) (Evidence, st
 	case !o.Presigned:
 		return Evidence{}, "", refuse("query", ErrPresigned)
 	}
-	return parsePresigned(r, rawQuery, o)
+	return parsePresigned(rawQuery, o)
 }
 
 // accepted reports whether name is an algorithm of these options, and which.
@@ -80,7 +80,7 @@ func single(r *http.Request, name string) (string, error) {
 
 // parsePresigned reads the parameters loosely: parseQuery compares them with
 // the canonical form, which is what is signed.
-func parsePresigned(r *http.Request, rawQuery string, o CaptureOptions) (e Evidence, list string, err error) {
+func parsePresigned(rawQuery string, o CaptureOptions) (e Evidence, list string, err error) {
 	var v [6]string
 	names := [...]string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Region-Set"}
 	for rest := rawQuery; rest != ""; {
@@ -102,9 +102,6 @@ func parsePresigned(r *http.Request, rawQuery string, o CaptureOptions) (e Evide
 				return Evidence{}, "", refuse(n, ErrMalformed)
 			}
 		}
-	}
-	if len(r.Header["X-Amz-Date"]) > 0 {
-		return Evidence{}, "", refuse("X-Amz-Date", ErrBothAuth)
 	}
 	if e.ecdsa, err = accepted(v[0], o); err != nil {
 		return Evidence{}, "", err

@@ -27,7 +27,11 @@ var (
 	// inName are the bytes of a lower-case token (RFC 9110 §5.6.2).
 	inName  = table(letters + digits + "!#$%&'*+-.^_`|~")
 	inToken = table(capitals + letters + digits + "-_")
-	inSpace = table(" \t\r\n")
+	// What canonical forms are written with.
+	inMethod = table(capitals + letters + digits + "!#$%&'*+-.^_`|~")
+	inPath   = table(capitals + letters + digits + "-._~%/")
+	inQuery  = table(capitals + letters + digits + "-._~%&=")
+	inSpace  = table(" \t\r\n")
 )
 
 func all(s string, of *[256]bool) bool {

@@ -7,8 +7,8 @@ import (
 )
 
 // complete checks the claimed fields and parses the canonical request back.
-// Evidence from a request and evidence from another process both pass here, so
-// that neither can say what the other cannot.
+// Evidence from a request and evidence from another process both pass here:
+// whoever holds a key can sign any text, and not all of it is a request.
 func (e *Evidence) complete() error {
 	more := ""
 	if e.ecdsa {
@@ -43,6 +43,9 @@ func (e *Evidence) parseCanonical() error {
 	e.path, rest, ok4 = strings.Cut(rest, "\n")
 	e.query, rest, ok5 = strings.Cut(rest, "\n")
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || e.method == "" || !strings.HasPrefix(e.path, "/") || !strings.HasSuffix(rest, "\n") {
+		return refuse("canonical request", ErrMalformed)
+	}
+	if !all(e.method, &inMethod) || !all(e.path, &inPath) || !all(e.query, &inQuery) {
 		return refuse("canonical request", ErrMalformed)
 	}
 	e.headers, e.payload = rest, payload

@@ -36,18 +36,31 @@
 //
 // # Where clients disagree
 //
-// What a few clients do is refused, because two readers would read it
-// differently:
+// aws-sdk-go-v2, botocore, @smithy/signature-v4, aws4 and [SignRequest] sign
+// what is verified here, in headers and in the query, with the exceptions of
+// this table. What is refused is what two readers would read differently.
 //
-//	empty and dotted segments     some sign the cleaned path, some the path as
-//	                              it is; all send it as it is. S3 has neither.
-//	+ in the query                a space to some, a plus to others: write %20
-//	                              or %2B.
-//	; in the query                a separator to some: write %3B.
-//	X-Amz-Security-Token added    is refused in headers; in the query it is an
-//	after signing                 option, [CaptureOptions.TokenAfterSigning].
-//	UNSIGNED-PAYLOAD              an option, never with a body in evidence.
-//	aws-chunked bodies            are refused; have the client sign the body.
+//	empty or dotted segments       refused outside S3. smithy, botocore and aws4
+//	in the path                    sign the cleaned path and send the other;
+//	                               aws-sdk-go-v2 signs what it sends.
+//	marks such as ; left unescaped aws-sdk-go-v2 without path escaping signs them
+//	in a path of S3                as they are; S3's own rule, and this package's,
+//	                               is to escape them. Its S3 client does.
+//	+ in the query                 refused: a space to some, a plus to others.
+//	                               Write %20 or %2B, as all SDKs do.
+//	; in the query                 refused: a separator to some. Write %3B.
+//	no X-Amz-Expires               refused. aws4 adds one for S3 only; elsewhere
+//	                               put it into the path to presign.
+//	X-Amz-Date from the caller     curl 7 sends a second one: refused. Let it
+//	                               make its own.
+//	curl 7 --aws-sigv4             signs queries unsorted, paths escaped once,
+//	                               repeated and empty headers in a list of its
+//	                               own: such requests do not verify. Plain ones,
+//	                               with a body and a token, do.
+//	X-Amz-Security-Token added     refused in headers; in the query an option,
+//	after signing                  [CaptureOptions.TokenAfterSigning].
+//	UNSIGNED-PAYLOAD               an option, and never with a body in evidence.
+//	aws-chunked bodies             refused; have the client sign the body.
 //
 // A reverse proxy must leave Host, path and query as they are:
 // [net/http/httputil.ReverseProxy] with Rewrite needs Out.Host = In.Host, and

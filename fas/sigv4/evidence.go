@@ -170,9 +170,9 @@ func (e Evidence) WithBody(b []byte) (Evidence, error) {
 	case e.canonical == "":
 		return Evidence{}, ErrLevel
 	case !e.PayloadSigned():
-		return Evidence{}, ErrUnsignedPayload
+		return Evidence{}, refuse("body", ErrUnsignedPayload)
 	case len(b) > MaxBody:
-		return Evidence{}, ErrTooLarge
+		return Evidence{}, refuse("body", ErrTooLarge)
 	case sha256.Sum256(b) != e.PayloadHash():
 		return Evidence{}, refuse("body", ErrPayload)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"net/http"
@@ -157,6 +158,13 @@ func TestPresignedEnds(t *testing.T) {
 			t.Errorf("%s: %v", life, err)
 		}
 	}
+	// Two dates, both signed, are one too many.
+	if _, err := signed(t, "", takesAll, func(r *http.Request, b []byte) error {
+		r.Header.Set("X-Amz-Date", "20260301T120000Z")
+		return sigv4.Presign(r, b, creds, noon, time.Minute)
+	}); !errors.Is(err, sigv4.ErrBothAuth) {
+		t.Error(err)
+	}
 	r := httptest.NewRequest("GET", "/?x-amz-date=1", nil)
 	if err := sigv4.Presign(r, nil, creds, noon, time.Minute); !errors.Is(err, sigv4.ErrDuplicated) {
 		t.Error(err)
@@ -283,13 +291,14 @@ func TestSigV4A(t *testing.T) {
 		t.Error(err)
 	}
 	other := must[*ecdsa.PublicKey](t)(sigv4.PublicKey("AKIDEXAMPLF", secret))
+	p384 := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	for _, c := range []struct {
 		set  string
 		want error
 	}{
 		{"us-east-1", nil}, {"*", nil}, {"us-*", nil}, {"eu-west-1,us-east-1", nil}, {"eu-*,us-east-*", nil},
 		{"us-east-2", sigv4.ErrScope}, {"eu-*", sigv4.ErrScope}, {"us-east-11", sigv4.ErrScope}, {"us-east", sigv4.ErrScope},
-		{"*-1", sigv4.ErrScope}, {"us-*-1", sigv4.ErrScope}, {"us-west-*,eu-*", sigv4.ErrScope},
+		{"*-1", sigv4.ErrScope}, {"east-*", sigv4.ErrScope}, {"us-*-1", sigv4.ErrScope}, {"us-west-*,eu-*", sigv4.ErrScope},
 	} {
 		set := creds
 		set.RegionSet = c.set
@@ -306,7 +315,7 @@ func TestSigV4A(t *testing.T) {
 			}
 			for kind, k := range map[string]sigv4.Key{
 				"another public key": {Public: other}, "another beside the secret": {Public: other, Secret: secret},
-				"none": {}, "another curve": {Public: &ecdsa.PublicKey{Curve: elliptic.P384(), X: public.X, Y: public.Y}},
+				"none": {}, "another curve": {Public: &p384.PublicKey},
 			} {
 				v := must[*sigv4.Verifier](t)(sigv4.NewVerifier(func(string) (sigv4.Key, bool) { return k, true }, allowsAll()))
 				if err := v.Verify(ev, noon); !errors.Is(err, sigv4.ErrSignature) {

@@ -30,6 +30,11 @@ type Options struct {
 	Presigned time.Duration
 	// UnsignedPayload accepts evidence that covers no body.
 	UnsignedPayload bool
+	// S3 makes the path rules those of S3, where segments such as ".." are
+	// ordinary; it is implied for services whose name begins with "s3".
+	// Elsewhere evidence with such a path is refused, although a capture with
+	// the same rules would not have made it: who made it may be somebody else.
+	S3 bool
 	// SigV4A accepts ECDSA P-256 signatures. A refusal costs about three
 	// hundred times that of an HMAC.
 	SigV4A bool
@@ -136,8 +141,25 @@ func (e *Evidence) allowed(o *Options) error {
 		return refuse("query", ErrPresigned)
 	case e.payload == unsigned && !o.UnsignedPayload:
 		return refuse("X-Amz-Content-Sha256", ErrUnsignedPayload)
+	case e.canonical == "" || o.S3 || strings.HasPrefix(o.Service, "s3"):
+		return nil
 	}
-	return nil
+	return e.plainPath()
+}
+
+// plainPath refuses an ambiguous path of a service that escapes paths twice:
+// one escape undone is the path as it was sent.
+func (e *Evidence) plainPath() error {
+	if strings.IndexByte(e.path, '%') < 0 {
+		return plainPath(e.path)
+	}
+	s := borrow()
+	defer s.release()
+	raw, ok := unescape(s.out[:0], e.path)
+	if s.out = raw; !ok {
+		return refuse("path", ErrMalformed)
+	}
+	return plainPath(string(raw))
 }
 
 func (e *Evidence) misplaced(now time.Time, o *Options) error {
