@@ -199,8 +199,9 @@ func event(ctx context.Context, kind string, req Request) audit.Event {
 
 // detail adds to what an event says.
 func detail(e *audit.Event, key, value string) {
-	d := map[string]string{key: value}
+	d := make(map[string]string, len(e.Detail)+1) // events share maps
 	maps.Copy(d, e.Detail)
+	d[key] = value
 	e.Detail = d
 }
 

@@ -102,7 +102,7 @@ func (d *denylist) revoked(s tenant.SessionID, evidence [32]byte, t tenant.ID, m
 // several things, is [ErrConflict].
 func (f *Firewall) Revoke(ctx context.Context, r Revocation) error {
 	e := event(ctx, "firewall.revoke", Request{})
-	if p := peerOf(ctx); !p.operator && p != embedded {
+	if !peerOf(ctx).operator {
 		return f.deny(ctx, e, "not-an-operator", ErrRole)
 	}
 	e.Session, e.Evidence, e.Tenant = r.Session, r.Evidence, r.Tenant

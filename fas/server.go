@@ -34,9 +34,7 @@ func (f *Firewall) Serve(ctx context.Context, c *net.UnixConn) error {
 	if err != nil {
 		return errors.Join(err, c.Close())
 	}
-	p := embedded
-	p.uid = cred.uid
-	return f.serveAs(ctx, c, p)
+	return f.serveAs(ctx, c, peer{name: Embedded, uid: cred.uid})
 }
 
 func (f *Firewall) serveAs(ctx context.Context, c net.Conn, p peer) error {

@@ -47,7 +47,8 @@ type peer struct {
 	uid      uint32
 }
 
-var embedded = peer{name: Embedded}
+// inProcess is whoever calls a method of the firewall: it holds everything.
+var inProcess = peer{name: Embedded, operator: true}
 
 // checkWorkloads refuses lists in which a peer could be two, or nobody.
 func checkWorkloads(ws []Workload, tls bool) error {
@@ -99,5 +100,5 @@ func peerOf(ctx context.Context) peer {
 	if p, ok := ctx.Value(peerKey{}).(peer); ok {
 		return p
 	}
-	return embedded
+	return inProcess
 }

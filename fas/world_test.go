@@ -49,6 +49,18 @@ func (r *recorder) Append(_ context.Context, e audit.Event) error {
 	return nil
 }
 
+// count returns how many events are of a kind.
+func (r *recorder) count(is func(audit.Event) bool) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if is(e) {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *recorder) reasons() (out []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -63,6 +75,8 @@ func (r *recorder) reasons() (out []string) {
 // world is a real firewall with one tenant, an administrator and a client.
 type world struct {
 	t      testing.TB
+	dir    string
+	root   tenant.Secret
 	srv    *firewalld.Server
 	rec    *recorder
 	ctx    context.Context
@@ -72,12 +86,18 @@ type world struct {
 	n      atomic.Int64
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldWith(t, nil) }
+
+func newWorldWith(t testing.TB, change func(*firewalld.Options)) *world {
 	t.Helper()
+	opts := &firewalld.Options{Operations: operations}
+	if change != nil {
+		change(opts)
+	}
 	dir, root := t.TempDir(), tenant.NewSecret(bytes.Repeat([]byte{9}, 32))
-	w := &world{t: t, rec: &recorder{}}
+	w := &world{t: t, rec: &recorder{}, dir: dir, root: root}
 	var err error
-	w.srv, err = firewalld.Open(dir, root, w.rec, &firewalld.Options{Operations: operations})
+	w.srv, err = firewalld.Open(dir, root, w.rec, opts)
 	w.ok(err)
 	name, err := tenant.NewText("acme", 10)
 	w.ok(err)
@@ -92,6 +112,18 @@ func newWorld(t testing.TB) *world {
 	w.ok(err)
 	t.Cleanup(func() { w.ok(w.c.Close()) })
 	return w
+}
+
+// another is the administrator of another tenant.
+func (w *world) another(name string) firewalld.AccessKey {
+	w.t.Helper()
+	text, err := tenant.NewText(name, 100)
+	w.ok(err)
+	id, err := firewalld.AddTenant(w.dir, w.root, text)
+	w.ok(err)
+	key, err := firewalld.AddUser(w.dir, w.root, id, text, true)
+	w.ok(err)
+	return key
 }
 
 func (w *world) ok(err error) {
@@ -154,10 +186,19 @@ func (w *world) connect() *net.UnixConn {
 }
 
 func (w *world) evidence(op string, at time.Time) fas.Evidence {
-	body := fmt.Appendf(nil, `{"nonce":%d}`, w.n.Add(1))
+	return w.signed(op, fmt.Appendf(nil, `{"nonce":%d}`, w.n.Add(1)), at)
+}
+
+func (w *world) signed(op string, body []byte, at time.Time) fas.Evidence {
+	return w.by(w.key, op, body, at)
+}
+
+// by is a call that somebody signed.
+func (w *world) by(key firewalld.AccessKey, op string, body []byte, at time.Time) fas.Evidence {
+	w.t.Helper()
 	r, err := http.NewRequest(http.MethodPost, "http://service.local/"+op, bytes.NewReader(body))
 	w.ok(err)
-	w.ok(sigv4.SignRequest(r, body, sigv4.Credentials{AccessKeyID: w.key.AccessKeyID, Secret: tenant.NewSecret([]byte(w.key.SecretAccessKey)),
+	w.ok(sigv4.SignRequest(r, body, sigv4.Credentials{AccessKeyID: key.AccessKeyID, Secret: tenant.NewSecret([]byte(key.SecretAccessKey)),
 		Region: "us-east-1", Service: "codewhisperer"}, at))
 	r.RequestURI, r.Host = "/"+op, "service.local"
 	ev, b, err := sigv4.Capture(r, 1<<20)
