@@ -150,6 +150,33 @@ func (e Evidence) Header(name string) (string, bool) {
 	return "", false
 }
 
+// Parameter returns a signed parameter of the query, its escapes undone. One
+// that is absent, or there more than once, is not returned.
+func (e Evidence) Parameter(name string) (value string, ok bool) {
+	n := 0
+	for rest := e.query; rest != ""; {
+		var p string
+		p, rest, _ = strings.Cut(rest, "&")
+		if k, v, _ := strings.Cut(p, "="); escapes(k, name) {
+			plain, _ := unescape(nil, v)
+			value, n = string(plain), n+1
+		}
+	}
+	if n != 1 {
+		return "", false
+	}
+	return value, true
+}
+
+// SessionToken returns the signed X-Amz-Security-Token, from the headers or,
+// of a presigned request, from the query.
+func (e Evidence) SessionToken() (string, bool) {
+	if e.presigned {
+		return e.Parameter("X-Amz-Security-Token")
+	}
+	return e.Header("X-Amz-Security-Token")
+}
+
 // Digest returns the SHA-256 of the string to sign, which names this signed
 // call in replay stores and audit records.
 func (e Evidence) Digest() [32]byte {

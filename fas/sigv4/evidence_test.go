@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cloisterdev/cloister/fas/sigv4"
 )
@@ -182,5 +184,38 @@ func TestLevelNames(t *testing.T) {
 	}
 	if b, err := none.MarshalBinary(); !errors.Is(err, sigv4.ErrNoSignature) || b != nil {
 		t.Error(err)
+	}
+}
+
+// A parameter that two readers could read differently is not read.
+func TestParameters(t *testing.T) {
+	t.Parallel()
+	token := creds
+	token.SessionToken = "a/b+c=="
+	sign := func(by func(*http.Request, []byte) error) sigv4.Evidence {
+		return must[sigv4.Evidence](t)(signed(t, "{}", takesAll, func(r *http.Request, b []byte) error {
+			r.URL.RawQuery = "one=%2B%20x&two=1&two=2&e=&caf%C3%A9=1&one1=3"
+			return by(r, b)
+		}))
+	}
+	for _, ev := range []sigv4.Evidence{sign(byHeader(token)), sign(byQuery(token, time.Minute))} {
+		for name, want := range map[string]string{"one": "+ x", "e": "", "caf\u00e9": "1", "one1": "3"} {
+			if got, ok := ev.Parameter(name); !ok || got != want {
+				t.Errorf("%s: %q %v", name, got, ok)
+			}
+		}
+		for _, name := range []string{"two", "", "on", "ONE", "one=", "absent"} {
+			if got, ok := ev.Parameter(name); ok || got != "" {
+				t.Errorf("%s: %q", name, got)
+			}
+		}
+		if got, ok := ev.SessionToken(); !ok || got != token.SessionToken {
+			t.Errorf("%q %v", got, ok)
+		}
+	}
+	for _, by := range []func(*http.Request, []byte) error{byHeader(creds), byQuery(creds, time.Minute)} {
+		if got, ok := sign(by).SessionToken(); ok || got != "" {
+			t.Errorf("a token out of nothing: %q", got)
+		}
 	}
 }

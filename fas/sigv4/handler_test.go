@@ -166,6 +166,31 @@ func TestHandlerFailsClosed(t *testing.T) {
 	}
 }
 
+// yes takes everything.
+type yes struct{}
+
+func (yes) Check(context.Context, sigv4.Evidence) error { return nil }
+
+// A body that nobody signed does not come through, whatever the checker says.
+func TestHandlerKeepsUnsignedBodies(t *testing.T) {
+	t.Parallel()
+	for body, code := range map[string]int{"{}": 403, "": 200} {
+		to := &reached{}
+		var why error
+		h := must[http.Handler](t)(sigv4.NewHandler(to, yes{}, sigv4.HandlerOptions{
+			Capture: sigv4.CaptureOptions{UnsignedPayload: true}, Refused: func(_ *http.Request, err error) { why = err }}))
+		r := httptest.NewRequest("POST", "/op", strings.NewReader(body))
+		if err := unsignedPayload(r, nil); err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != code || to.body != "" || (code == 403) != errors.Is(why, sigv4.ErrUnsignedPayload) {
+			t.Errorf("%q: %d, %q, %v", body, w.Code, to.body, why)
+		}
+	}
+}
+
 // A body that ends early is not one that is too large.
 func TestBodyCutShort(t *testing.T) {
 	t.Parallel()

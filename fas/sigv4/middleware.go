@@ -42,7 +42,8 @@ type handler struct {
 // NewHandler returns a handler that passes on what was signed, and nothing
 // else: a request reaches next after check accepted its evidence, with its
 // signed headers only, and with the whole body in memory. The evidence is in
-// its context, see [FromContext].
+// its context, see [FromContext]. A body that nobody signed is refused, even
+// with [CaptureOptions.UnsignedPayload].
 //
 // Whatever is refused is answered 403 and one constant text, and a body that is
 // too large 413. A nil next or check is refused with [ErrConfig].
@@ -66,6 +67,9 @@ func FromContext(ctx context.Context) (Evidence, bool) {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e, body, err := CaptureWith(r, h.o.MaxBody, h.o.Capture)
+	if err == nil && len(body) > 0 && !e.PayloadSigned() {
+		err = refuse("body", ErrUnsignedPayload)
+	}
 	if err == nil && h.o.WithBody {
 		e, err = e.WithBody(body)
 	}

@@ -351,7 +351,7 @@ func TestConstructors(t *testing.T) {
 	if err := v.Verify(sigv4.Evidence{}, noon); !errors.Is(err, sigv4.ErrNoSignature) {
 		t.Error(err)
 	}
-	if err := v.VerifyKey(sigv4.Evidence{}, sigv4.Key{Secret: secret}, true, noon); !errors.Is(err, sigv4.ErrLevel) {
+	if err := v.VerifyKey(sigv4.Evidence{}, sigv4.Key{Secret: secret}, true, noon); !errors.Is(err, sigv4.ErrNoSignature) {
 		t.Error(err)
 	}
 }

@@ -133,6 +133,8 @@ func (e *Evidence) allowed(o *Options) error {
 		least = LevelCanonical
 	}
 	switch {
+	case e.IsZero():
+		return ErrNoSignature
 	case e.Level() < least:
 		return ErrLevel
 	case e.ecdsa && !o.SigV4A:
