@@ -193,39 +193,6 @@ func TestSegmentKey(t *testing.T) {
 	}
 }
 
-func FuzzOpen(f *testing.F) {
-	e := envelope(f, 1, &kmsctx.Options{FrameLength: 16})
-	c := ec(f, "tenant", "a")
-	plain := []byte("some plaintext of two frames")
-	m, err := e.Seal(context.Background(), nil, plain, c)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(m)
-	f.Add([]byte{2, 4, 0x78})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if out, err := e.Open(context.Background(), nil, b, c); err == nil && !bytes.Equal(out, plain) {
-			t.Fatalf("opened %x to %x", b, out)
-		}
-	})
-}
-
-func BenchmarkSeal(b *testing.B) {
-	for _, n := range []int{1 << 10, 1 << 20} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			e, c := envelope(b, 1, nil), ec(b, "tenant", "a")
-			plain, dst := make([]byte, n), make([]byte, 0, n+1<<12)
-			b.SetBytes(int64(n))
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := e.Seal(context.Background(), dst, plain, c); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
 func ExampleEnvelope_Open() {
 	key := tenant.NewSecret(bytes.Repeat([]byte{1}, 32))
 	r, _ := kmsctx.NewRawAES("example", "key", key)

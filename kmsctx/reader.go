@@ -32,9 +32,10 @@ type Reader struct {
 
 // NewReader reads and verifies the header and returns a reader of the
 // plaintext; the message must be all that r has. It holds one frame. What has
-// been read is a prefix of the plaintext until Read returns [io.EOF], and of a
-// signed message it is not known who wrote it until then. ctx is asked at
-// every frame. A detached header goes before its body, with [io.MultiReader].
+// been read is a prefix of the plaintext until Read returns [io.EOF]: even one
+// that looks whole, as some writers end with an empty frame. Who wrote a signed
+// message is not known before that either. ctx is asked at every frame. A
+// detached header goes before its body, with [io.MultiReader].
 //
 // Errors are those of [Envelope.Open] and r's.
 func (e *Envelope) NewReader(ctx context.Context, r io.Reader, want Context) (*Reader, error) {

@@ -449,3 +449,8 @@ func TestOptionsRefused(t *testing.T) {
 		}
 	}
 }
+
+func kmsctxIs(err, want error) bool {
+	var e *kmsctx.Error
+	return errors.As(err, &e) && errors.Is(err, want)
+}
