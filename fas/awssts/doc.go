@@ -3,7 +3,11 @@
 //
 // An [Issuer], inside the firewall, calls AssumeRole for the tenant's own role
 // with a session policy. A [Provider] hands a session's credentials to clients
-// of aws-sdk-go-v2 and to nobody after its end.
+// of aws-sdk-go-v2 and to nobody after its end. A [Proof] is evidence of a
+// caller that has AWS credentials and no key of the service: a signature under a
+// GetCallerIdentity request that a [ProofVerifier] writes itself. With [Mint] a
+// caller makes the session in its own account and seals it for one request; an
+// [Opener] opens it.
 //
 // # What it promises
 //
@@ -18,6 +22,9 @@
 //   - The session carries the tenant and the customization as tags, and the
 //     signed call as its SourceIdentity, in every record of CloudTrail.
 //   - A provider never refreshes and never falls back.
+//   - A proof counts for one audience, one request and once. It holds no URL,
+//     header or body that the verifier would send.
+//   - A sealed session opens for the one request and the one firewall.
 //
 // # What it refuses
 //
@@ -31,6 +38,13 @@
 //	ErrRefused    AccessDenied from STS
 //	ErrService    no answer, or one that is not about what was asked
 //	ErrAmbient    AWS credentials in the environment, for who asks
+//	ErrProof      a proof that is malformed, or that STS does not confirm
+//	ErrAudience   a proof for another service or another request
+//	ErrRegion     a region that is not on the list
+//	ErrSkew       a proof of more than five minutes ago, or of the future
+//	ErrReplayed   a proof that was used before
+//	ErrSealed     a sealed session for another request or key, or altered
+//	ErrExpired    a sealed session past its end
 //
 // All of it is safe for concurrent use.
 //
@@ -38,7 +52,11 @@
 //
 // With AssumeRole it is the firewall alone: AWS enforces what a session can do
 // and until when, not that a customer asked for it. A compromised firewall can
-// assume every role that tenants gave it.
+// assume every role that tenants gave it. With sealed sessions it is AWS and
+// the caller: the service has no role to assume, and what a session may do is
+// what the caller put into it, which the firewall cannot read. The page
+// doc/forward-access-sessions-on-aws.md has the whole table, and what was run
+// against which server.
 //
 // # What it does not protect against
 //
@@ -46,9 +64,13 @@
 // stolen ones serve. The SDK needs a secret as a Go string, and copies of
 // strings cannot be wiped. The metadata service of the machine is closed by
 // network policy, not here. The clock that ends a session is that of AWS, the
-// one that sets the end is ours.
+// one that sets the end is ours. A session token inside a proof opens nothing
+// without its secret, and does not belong in a log. A sealed session does not
+// say who sealed it: a front end can put in keys of its own. Whoever may choose
+// a verifier's transport decides who callers are.
 //
 // Source: AWS STS API Reference, AssumeRole; IAM User Guide, "Policies and
 // permissions", session policies, and "Actions, resources, and condition keys
-// for AWS STS".
+// for AWS STS", and "IAM JSON policy elements: Principal", role session
+// principals; RFC 9180.
 package awssts

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -85,9 +86,9 @@ func ExampleOpener_Open() {
 	// ASIAEXAMPLE [secret] <nil>
 }
 
-// The IAM half of it, for a process that handles sessions and nothing else.
+// A process that handles sessions has no other credentials, or does not start.
 func ExampleCheckNoAmbient() {
 	if err := awssts.CheckNoAmbient(); errors.Is(err, awssts.ErrAmbient) {
-		return // refuse to start
+		os.Exit(1)
 	}
 }

@@ -197,8 +197,11 @@ func TestScopeWithinProfile(t *testing.T) {
 		if in := policy.Subset(scope, sent); in.Answer != policy.Yes {
 			t.Errorf("fence %v: %v %s", fence, in.Answer, in.Reason)
 		}
-		if in := policy.Subset(sent, scope); in.Answer == policy.Yes {
-			t.Error("what is sent is not narrower than the scope-down: no end")
+		at := func(when time.Time) bool {
+			return policy.Allowed(policy.Request{Action: "s3:GetObject", Resource: "arn:aws:s3:::acme-src/src/a", Context: map[string]string{"aws:currenttime": when.UTC().Format(time.RFC3339)}}, sent)
+		}
+		if at(end) || at(end.Add(time.Hour)) || !at(time.Now()) {
+			t.Errorf("fence %v: it does not end at its end", fence)
 		}
 	}
 	// A denial of the scope-down stays, without an end.
