@@ -37,8 +37,6 @@ type letter struct {
 
 // set is the strings of a list in a machine.
 type set struct {
-	all     bool // every string, whatever the list says
-	none    bool
 	not     bool
 	bits    []uint64 // every bit of its patterns
 	accept  []uint64
@@ -53,12 +51,6 @@ const (
 	narrow                       // a letter, which runs of this pattern do not take
 	asRun                        // any text
 )
-
-// symbol is one character of a pattern; runs are marks on the gaps between.
-type symbol struct {
-	kind byte
-	char rune
-}
 
 func newMachine() *machine {
 	return &machine{takes: map[rune][]uint64{}, vars: map[variableKey]int{}}
@@ -221,30 +213,19 @@ func intersects(a, b []uint64) bool {
 }
 
 // has reports whether the string that led to the state is in the set.
-func (s *set) has(state []uint64) bool {
-	switch {
-	case s.all || s.none:
-		return s.all
-	}
-	return intersects(s.accept, state) != s.not
-}
+func (s *set) has(state []uint64) bool { return intersects(s.accept, state) != s.not }
 
-// never reports that no continuation is in the set, always that all are.
+// never reports that no continuation is in the set.
 func (s *set) never(state []uint64) bool {
-	switch {
-	case s.all || s.none:
-		return s.none
-	case s.not:
+	if s.not {
 		return intersects(s.forever, state)
 	}
 	return !intersects(s.bits, state)
 }
 
+// always reports that every continuation is in the set.
 func (s *set) always(state []uint64) bool {
-	switch {
-	case s.all || s.none:
-		return s.all
-	case s.not:
+	if s.not {
 		return !intersects(s.bits, state)
 	}
 	return intersects(s.forever, state)

@@ -14,7 +14,8 @@
 //	element            here                                   AWS
 //	Version            2012-10-17, required                   also 2008-10-17, which is the default
 //	Statement          an array that is not empty             also one object
-//	Id, Sid            a string, not kept                     Sid in letters and digits, unique
+//	Id, Sid            read and not kept; Sid of letters and  same
+//	                   digits, unique
 //	Principal          refused                                refused in identity and session policies
 //	Effect             Allow, Deny                            same
 //	Action, NotAction  "*" or service:Name; * ? in the name   same; case does not count in either

@@ -122,7 +122,7 @@ func (r *reader) readStatement() (s statement, err error) {
 	err = r.object(func(key string) (err error) {
 		switch key {
 		case "Sid":
-			_, err = r.text()
+			err = r.sid()
 		case "Effect":
 			if effect, err = r.text(); err == nil && effect != "Allow" && effect != "Deny" {
 				err = r.fail("neither Allow nor Deny")
@@ -151,6 +151,21 @@ func (r *reader) readStatement() (s statement, err error) {
 	}
 	s.allow = effect == "Allow"
 	return s, err
+}
+
+// sid is read by IAM's rule, so that a policy accepted here is accepted there.
+func (r *reader) sid() error {
+	s, err := r.text()
+	switch {
+	case err != nil:
+		return err
+	case strings.ContainsFunc(s, func(c rune) bool { return c >= 0x80 || c == '-' || c == '_' || !actionByte(byte(c)) }):
+		return r.fail("a Sid is of letters and digits")
+	case r.sids[s]:
+		return r.fail("two statements have this Sid")
+	}
+	r.sids[s] = true
+	return nil
 }
 
 func (r *reader) patterns(l *list, key string, compile func(string) (pattern, error)) error {

@@ -63,6 +63,10 @@ func TestParseRefuses(t *testing.T) {
 		{"Principal", whole(`{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}`), 0, "Principal", "names no principal"},
 		{"NotPrincipal", whole(`{"Effect":"Allow","NotPrincipal":"*","Action":"s3:GetObject","Resource":"*"}`), 0, "NotPrincipal", "names no principal"},
 		{"effect", whole(`{"Effect":"allow","Action":"s3:GetObject","Resource":"*"}`), 0, "Effect", "neither Allow nor Deny"},
+		{"Sid with a dash", whole(okStatement, `{"Sid":"a-b"}`), 1, "Sid", "letters and digits"},
+		{"Sid beyond ASCII", whole(okStatement, `{"Sid":"é"}`), 1, "Sid", "letters and digits"},
+		{"empty Sid", whole(`{"Sid":""}`), 0, "Sid", "an empty string"},
+		{"Sid twice", whole(`{"Sid":"a","Effect":"Allow","Action":"*","Resource":"*"}`, `{"Sid":"a","Effect":"Deny","Action":"*","Resource":"*"}`), 1, "Sid", "two statements have this Sid"},
 		{"no effect", whole(`{"Action":"s3:GetObject","Resource":"*"}`), 0, "", "Effect is missing"},
 		{"no action", whole(`{"Effect":"Allow","Resource":"*"}`), 0, "", "Action is missing"},
 		{"no resource", whole(`{"Effect":"Allow","Action":"s3:GetObject"}`), 0, "", "Resource is missing"},
@@ -135,8 +139,8 @@ func TestParseBounds(t *testing.T) {
 	}
 	// Characters count, not bytes: é has two.
 	fill := func(n int) string {
-		s := whole(`{"Sid":"","Effect":"Allow","Action":"s3:*","Resource":"*"}`)
-		return strings.Replace(s, `"Sid":""`, `"Sid":"`+strings.Repeat("é", n-len(s))+`"`, 1)
+		s := `{"Id":"",` + whole(okStatement)[1:]
+		return strings.Replace(s, `"Id":""`, `"Id":"`+strings.Repeat("é", n-len(s))+`"`, 1)
 	}
 	for _, in := range []string{fill(MaxSize + 1), whole(okStatement) + strings.Repeat(" ", MaxSize), strings.Repeat("x", 1<<20)} {
 		if d, err := Parse([]byte(in)); d != nil || !errors.Is(err, ErrTooLarge) {

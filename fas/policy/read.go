@@ -40,12 +40,13 @@ type reader struct {
 	d         *json.Decoder
 	statement int
 	keys      []string
+	sids      map[string]bool
 }
 
 func newReader(b []byte) *reader {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
-	return &reader{d: d, statement: -1}
+	return &reader{d: d, statement: -1, sids: map[string]bool{}}
 }
 
 func (r *reader) fail(format string, args ...any) error {

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -15,7 +16,10 @@ import (
 // package that is run as a program of its own. CLOISTER_IAM_SIMULATE is the
 // node_modules folder that holds @cloud-copilot/iam-simulate.
 
-const simulateCases = 24000
+var (
+	simulateCases = flag.Int("simulate.cases", 24000, "random cases that are decided twice")
+	simulateSeed  = flag.Uint64("simulate.seed", 11, "where the random cases start")
+)
 
 // simulation is one case as testdata/simulate.mjs reads it.
 type simulation struct {
@@ -176,11 +180,11 @@ func TestAgainstSimulator(t *testing.T) {
 		t.Skip("no node to run the second evaluator with")
 	}
 	t.Parallel()
-	m := maker{rand.New(rand.NewPCG(7, 11))}
+	m := maker{rand.New(rand.NewPCG(7, *simulateSeed))}
 	var cases []*simulation
 	var in bytes.Buffer
 	e := json.NewEncoder(&in)
-	for range simulateCases {
+	for range *simulateCases {
 		s := m.simulation(t)
 		cases = append(cases, s)
 		if err := e.Encode(s); err != nil {
@@ -213,7 +217,7 @@ func TestAgainstSimulator(t *testing.T) {
 		}
 	}
 	t.Logf("%d cases: %v; differences that are understood: %v; that are not: %d", len(cases), count, explained, shown)
-	if count["Allowed"] < simulateCases/20 || count["ExplicitlyDenied"] < simulateCases/20 {
+	if count["Allowed"] < *simulateCases/20 || count["ExplicitlyDenied"] < *simulateCases/20 {
 		t.Error("the cases are too much alike")
 	}
 }
