@@ -36,7 +36,7 @@
 //
 // # Where clients disagree
 //
-// aws-sdk-go-v2, botocore, @smithy/signature-v4, aws4 and [SignRequest] sign
+// aws-sdk-go-v2, botocore, @smithy/signature-v4 and -v4a, aws4 and [SignRequest] sign
 // what is verified here, in headers and in the query, with the exceptions of
 // this table. What is refused is what two readers would read differently.
 //

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sort"
 	"strings"
 	"testing"
@@ -156,6 +157,22 @@ func node(t *testing.T, client string) map[string]signed {
 func TestSmithy(t *testing.T) {
 	t.Parallel()
 	matrix(t, "smithy", node(t, "smithy"), nil)
+}
+
+// It signs in headers only.
+func TestSmithySigV4A(t *testing.T) {
+	t.Parallel()
+	answers := node(t, "smithy4a")
+	if _, err := os.Stat(filepath.Join(os.Getenv("CLOISTER_NODE_MODULES"), "@smithy", "signature-v4a")); err != nil {
+		t.Skip("CLOISTER_NODE_MODULES has no @smithy/signature-v4a")
+	}
+	but := known{}
+	for _, c := range calls() {
+		if c.Presign {
+			but[c.Name] = "skip"
+		}
+	}
+	matrix(t, "smithy-sigv4a", answers, but)
 }
 
 func TestAws4(t *testing.T) {

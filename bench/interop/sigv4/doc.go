@@ -6,7 +6,7 @@
 // A client that is not there is skipped with the reason:
 //
 //	CLOISTER_NODE_MODULES  folder with @smithy/signature-v4,
-//	                       @aws-crypto/sha256-js and aws4
+//	                       @smithy/signature-v4a, @aws-crypto/sha256-js, aws4
 //	CLOISTER_PYTHON        an interpreter that has botocore
 //	curl                   from the search path, with --aws-sigv4
 //

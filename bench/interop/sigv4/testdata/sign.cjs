@@ -8,11 +8,10 @@ const clock = new Date(job.clock);
 
 const escapeURI = (s) => encodeURIComponent(s).replace(/[!'()*]/g, (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase());
 
-async function smithy(c) {
-  const { SignatureV4 } = load("@smithy/signature-v4");
+async function smithy(c, Signer = load("@smithy/signature-v4").SignatureV4) {
   const { Sha256 } = load("@aws-crypto/sha256-js");
   const s3 = c.service === "s3";
-  const signer = new SignatureV4({
+  const signer = new Signer({
     service: c.service, region: job.region, sha256: Sha256, uriEscapePath: !s3, applyChecksum: true,
     credentials: { accessKeyId: job.key, secretAccessKey: job.secret, sessionToken: c.token || undefined },
   });
@@ -35,6 +34,8 @@ async function smithy(c) {
     for (const v of [].concat(done.query[k])) pairs.push(escapeURI(k) + "=" + escapeURI(v));
   return { target: done.path + (pairs.length ? "?" + pairs.join("&") : ""), headers: Object.entries(done.headers) };
 }
+
+const smithy4a = (c) => smithy(c, load("@smithy/signature-v4a").SignatureV4a);
 
 async function aws4(c) {
   const lib = load("aws4");
@@ -59,7 +60,7 @@ async function aws4(c) {
   const out = [];
   for (const c of job.calls) {
     try {
-      const done = await { smithy, aws4 }[client](c);
+      const done = await { smithy, smithy4a, aws4 }[client](c);
       out.push({ name: c.name, target: done.target, headers: done.headers.map(([k, v]) => [k, String(v)]) });
     } catch (e) {
       out.push({ name: c.name, error: String(e) });
