@@ -65,6 +65,7 @@ var Rooms = []Room{
 	{Dir: "fas/localsts", Floor: 6},
 	{Dir: "fas/awssts", Floor: 6, Outside: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"}},
 	{Dir: "fas/firewalld", Floor: 6, Outside: []string{"go.etcd.io/bbolt", "golang.org/x/sys"}},
+	{Dir: "fas/sqlreplay", Floor: 6},
 	{Dir: "fas/firewalltest", Floor: 6, Allow: []string{"testing"}},
 	{Dir: "kmsctx/localkms", Floor: 6},
 	{Dir: "kmsctx/kmsserver", Floor: 6},
