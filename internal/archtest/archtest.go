@@ -80,6 +80,7 @@ var Rooms = []Room{
 	{Dir: "internal/archtest", Floor: 7, Allow: []string{"testing"}},
 	{Dir: "internal/compilefail", Floor: 7, Allow: []string{"testing"}},
 	{Dir: "internal/weight", Floor: 7, Allow: []string{"testing"}},
+	{Dir: "internal/pagecode", Floor: 7, Allow: []string{"testing"}},
 }
 
 // MaxLines is the longest source file accepted, tests included.
