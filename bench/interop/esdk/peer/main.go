@@ -20,6 +20,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -161,6 +162,9 @@ func run(args []string, read func() ([]byte, error)) (out []byte, note string, e
 
 func open(ctx context.Context, env *kmsctx.Envelope, o *options, pairs map[string]string, data []byte) (out []byte, note string, err error) {
 	u, err := kmsctx.InspectUnverified(data)
+	if errors.Is(err, kmsctx.ErrUnsupported) {
+		return nil, "", fmt.Errorf("unsupported: %w", err)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -172,10 +176,10 @@ func open(ctx context.Context, env *kmsctx.Envelope, o *options, pairs map[strin
 		return out, "", err
 	}
 	// Open has verified it by now.
-	for k, v := range pairs {
-		u.Context[k] = v
-	}
-	b, err := json.Marshal(u.Context)
+	all := map[string]string{}
+	maps.Copy(all, u.Context)
+	maps.Copy(all, pairs)
+	b, err := json.Marshal(all)
 	return out, string(b), err
 }
 
