@@ -75,20 +75,23 @@ func publishVerifier(data string, wall *firewalld.Server) error {
 	return os.Rename(tmp, verifierFile(data))
 }
 
-// readVerifier waits for the firewall's first start.
-func readVerifier(ctx context.Context, data string) (*localsts.Verifier, error) {
+// readVerifier waits for the firewall's first start. What it returns reads the
+// file again when the firewall has changed its keys.
+func readVerifier(ctx context.Context, data string) (*localsts.Follower, error) {
 	for {
-		b, err := os.ReadFile(verifierFile(data))
-		if err == nil {
-			var m localsts.Material
-			if err := json.Unmarshal(b, &m); err != nil {
-				return nil, err
+		v, err := localsts.Follow(func() (m localsts.Material, err error) {
+			b, err := os.ReadFile(verifierFile(data))
+			if err == nil {
+				err = json.Unmarshal(b, &m)
 			}
-			return localsts.NewVerifier(m)
+			return m, err
+		})
+		if err == nil {
+			return v, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("no session verifier from the firewall: %w", err)
+			return nil, fmt.Errorf("no session verifier from the firewall: %w: %w", ctx.Err(), err)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

@@ -83,9 +83,35 @@ func roleFirewall(args []string) error {
 			})
 		})
 	}()
+	wg.Go(func() { changeKeys(ctx, data, wall) })
 	<-ctx.Done()
 	wg.Wait()
 	return nil
+}
+
+// changeKeys gives sessions new keys every day, over restarts too.
+func changeKeys(ctx context.Context, data string, wall *firewalld.Server) {
+	const life, retry = 24 * time.Hour, 5 * time.Second
+	for {
+		wait := time.Until(wall.SessionKeysSince().Add(life))
+		var err error
+		if wait <= 0 {
+			// The lead is for a customer cloud that looks every ten seconds, and
+			// for one or two of these retries.
+			if err = wall.RotateSessionKeys(ctx, time.Minute); err == nil {
+				wait = life
+			}
+		}
+		if err = errors.Join(err, publishVerifier(data, wall)); err != nil {
+			fmt.Fprintln(os.Stderr, "the keys of sessions are not changed, or not known:", err)
+			wait = retry
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
 }
 
 // roleCloud is the customer cloud's process.

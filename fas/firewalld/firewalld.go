@@ -13,7 +13,6 @@ import (
 	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/authz"
 	"github.com/cloisterdev/cloister/fas"
-	"github.com/cloisterdev/cloister/fas/localsts"
 	"github.com/cloisterdev/cloister/fas/profile"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 	"github.com/cloisterdev/cloister/tenant"
@@ -50,7 +49,7 @@ type Server struct {
 	authorizer *authz.Authorizer
 	kms        *localkms.KMS
 	registry   *registry
-	authority  *localsts.Authority
+	sessions   *sessionKeys
 	recorder   audit.Recorder
 }
 
@@ -105,11 +104,7 @@ func (s *Server) wire(dir string, v *vault, rec audit.Recorder, o Options) error
 	if s.authorizer, err = authz.New(schema, base, s.registry, rec, nil); err != nil {
 		return err
 	}
-	var keys localsts.Keys
-	if err := v.once("authority", &keys, func() any { return localsts.NewKeys() }); err != nil {
-		return err
-	}
-	if s.authority, err = localsts.NewAuthority(keys); err != nil {
+	if s.sessions, err = openSessionKeys(v); err != nil {
 		return err
 	}
 	var ticket []byte
@@ -140,7 +135,7 @@ func (s *Server) wire(dir string, v *vault, rec audit.Recorder, o Options) error
 	}
 	s.Firewall, err = fas.NewFirewall(fas.Config{
 		Identities: &identities{v: v, dir: filepath.Join(dir, "identities"), tenants: settings}, Authorizer: s.authorizer,
-		Profiles: builtIn, ProfileStore: o.Profiles, Issuer: s.authority, Registry: s.registry, Keys: keyService{s.kms, settings},
+		Profiles: builtIn, ProfileStore: o.Profiles, Issuer: s.sessions.authority, Registry: s.registry, Keys: keyService{s.kms, settings},
 		Audit: rec, Operations: o.Operations, TicketKey: tenant.NewSecret(ticket), Region: o.Region, Service: o.Service,
 		OwnTTL: o.OwnTTL, ReadReplay: o.ReadReplay, Verifiers: verifiers, Replay: o.Replay, Limits: o.Limits, Revocations: s.registry,
 	})
@@ -152,9 +147,6 @@ func (s *Server) Close() error { return s.registry.close() }
 
 // Serve answers one connection; see fas.Firewall.Serve.
 func (s *Server) Serve(ctx context.Context, c *net.UnixConn) error { return s.Firewall.Serve(ctx, c) }
-
-// VerifierMaterial is what a bucket server needs to check sessions.
-func (s *Server) VerifierMaterial() localsts.Material { return s.authority.Material() }
 
 // Grants counts the live grants of the key service.
 func (s *Server) Grants() int { return len(s.kms.Grants()) }

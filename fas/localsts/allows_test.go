@@ -107,7 +107,7 @@ func FuzzClaims(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		got, secret, err := v.Lookup(key, seal(k.Seed, payload), now)
+		got, secret, err := v.Lookup(key, seal(k.Set[0].Seed, payload), now)
 		if err != nil {
 			if got != nil || !errors.Is(err, localsts.ErrToken) || secret.Equal(nil) {
 				t.Fatalf("%v, %v", got, err)
@@ -125,7 +125,7 @@ func FuzzClaims(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, _, err := v.Lookup(key, seal(k.Seed, b), now)
+		again, _, err := v.Lookup(key, seal(k.Set[0].Seed, b), now)
 		if err != nil || again.Session != got.Session || again.Tenant != got.Tenant || again.User != got.User || again.Bucket != got.Bucket || again.Expires != got.Expires {
 			t.Fatalf("%s became %s: %v", payload, b, err)
 		}

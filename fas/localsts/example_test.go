@@ -25,9 +25,40 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	_, _, err = bucket.Lookup("ASIA0123456789", "1.e30.c2lnbmVk", time.Now())
+	_, _, err = bucket.Lookup("ASIA0123456789", "2.0123456789abcdef.e30.c2lnbmVk", time.Now())
 	fmt.Println(errors.Is(err, localsts.ErrToken), err)
 	// Output:
 	// true localsts: keys are missing
-	// true localsts: session token not accepted
+	// true localsts: session token not accepted: unknown key
+}
+
+// Material that goes back to earlier keys is refused. In the other direction
+// the change has no gap: the old keys stay known until their last session is
+// over.
+func ExampleKeys_Rotate() {
+	keys := localsts.NewKeys()
+	authority, err := localsts.NewAuthority(keys)
+	if err != nil {
+		log.Fatal(err)
+	}
+	before := authority.Material()
+	bucket, err := localsts.NewVerifier(before)
+	if err != nil {
+		log.Fatal(err)
+	}
+	next, err := keys.Rotate(time.Now(), time.Now().Add(time.Minute))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := authority.Use(next); err != nil { // once next is durable
+		log.Fatal(err)
+	}
+	if err := bucket.Update(authority.Material()); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(errors.Is(bucket.Update(before), localsts.ErrConfig), errors.Is(authority.Use(keys), localsts.ErrConfig))
+	fmt.Println(len(authority.Material().Keys), "keys of version", authority.Material().Version)
+	// Output:
+	// true true
+	// 2 keys of version 2
 }

@@ -22,47 +22,79 @@ type silent struct{}
 func (silent) Append(context.Context, audit.Event) error { return nil }
 func (silent) Record(context.Context, audit.Event) error { return nil }
 
-// issue asks a real firewall for a session on a bucket, as a customer's signed
-// call does, and returns it with the material of the firewall's authority.
-func issue(t *testing.T, ttl time.Duration) (*fas.Session, localsts.Material) {
+// office is a real firewall with a customer who signs calls.
+type office struct {
+	t         testing.TB
+	dir       string
+	root      tenant.Secret
+	wall      *firewalld.Server
+	rec       audit.Recorder
+	key, user string
+}
+
+func newOffice(t *testing.T, rec audit.Recorder) *office {
 	t.Helper()
-	dir, root := t.TempDir(), tenant.NewSecret(bytes.Repeat([]byte{1}, 32))
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	wall, err := firewalld.Open(dir, root, silent{}, &firewalld.Options{Operations: []fas.Operation{
-		{Path: "/CreateCustomization", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}}}})
-	must(err)
-	t.Cleanup(func() { _ = wall.Close() })
+	o := &office{t: t, dir: t.TempDir(), root: tenant.NewSecret(bytes.Repeat([]byte{1}, 32)), rec: rec}
+	o.open()
 	name, err := tenant.NewText("acme", 10)
-	must(err)
-	id, err := firewalld.AddTenant(dir, root, name)
-	must(err)
-	user, err := firewalld.AddUser(dir, root, id, name, true)
-	must(err)
+	o.ok(err)
+	id, err := firewalld.AddTenant(o.dir, o.root, name)
+	o.ok(err)
+	user, err := firewalld.AddUser(o.dir, o.root, id, name, true)
+	o.ok(err)
+	o.user, o.key = user.AccessKeyID, user.SecretAccessKey
+	t.Cleanup(func() { _ = o.wall.Close() })
+	return o
+}
+
+func (o *office) ok(err error) {
+	o.t.Helper()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// open opens the firewall, again where it was open.
+func (o *office) open() {
+	o.t.Helper()
+	if o.wall != nil {
+		o.ok(o.wall.Close())
+	}
+	var err error
+	o.wall, err = firewalld.Open(o.dir, o.root, o.rec, &firewalld.Options{Operations: []fas.Operation{
+		{Path: "/CreateCustomization", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}}}})
+	o.ok(err)
+}
+
+// issue asks for a session on a bucket, as a customer's signed call does.
+func (o *office) issue(ttl time.Duration) *fas.Session {
+	o.t.Helper()
 	body := []byte(`{"dataReference":{"s3Reference":{"uri":"s3://acme/src/"}}}`)
 	r, err := http.NewRequest(http.MethodPost, "http://service.local/CreateCustomization", bytes.NewReader(body))
-	must(err)
-	must(sigv4.SignRequest(r, body, sigv4.Credentials{AccessKeyID: user.AccessKeyID, Secret: tenant.NewSecret([]byte(user.SecretAccessKey)), Region: "us-east-1", Service: "codewhisperer"}, time.Now()))
+	o.ok(err)
+	o.ok(sigv4.SignRequest(r, body, sigv4.Credentials{AccessKeyID: o.user, Secret: tenant.NewSecret([]byte(o.key)), Region: "us-east-1", Service: "codewhisperer"}, time.Now()))
 	r.RequestURI, r.Host = "/CreateCustomization", "service.local"
 	signed, b, err := sigv4.Capture(r, 1<<20)
-	must(err)
+	o.ok(err)
 	signed, err = signed.WithBody(b)
-	must(err)
+	o.ok(err)
 	ev, err := fas.SigV4Evidence(signed)
-	must(err)
-	ctx := context.Background()
-	row := customization(t, wall, ev)
-	s, err := wall.Exchange(ctx, ev, fas.Request{RequestID: tenant.NewRequestID(), Customization: row, Profile: firewalld.SourceProfile, Scope: []byte(prefixScope), TTL: ttl})
-	must(err)
-	return s, wall.VerifierMaterial()
+	o.ok(err)
+	row := customization(o.t, o.wall, ev)
+	s, err := o.wall.Exchange(context.Background(), ev, fas.Request{RequestID: tenant.NewRequestID(), Customization: row, Profile: firewalld.SourceProfile, Scope: []byte(prefixScope), TTL: ttl})
+	o.ok(err)
+	return s
+}
+
+// issue returns a session of a new office, and the material of its authority.
+func issue(t *testing.T, ttl time.Duration) (*fas.Session, localsts.Material) {
+	t.Helper()
+	o := newOffice(t, silent{})
+	return o.issue(ttl), o.wall.VerifierMaterial()
 }
 
 // customization makes the row that the session is for.
-func customization(t *testing.T, wall *firewalld.Server, ev fas.Evidence) tenant.CustomizationID {
+func customization(t testing.TB, wall *firewalld.Server, ev fas.Evidence) tenant.CustomizationID {
 	t.Helper()
 	ctx := context.Background()
 	c := dial(t, wall)

@@ -1,11 +1,9 @@
 package localsts
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -13,10 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cloisterdev/cloister/fas"
-	"github.com/cloisterdev/cloister/fas/policy"
 	"github.com/cloisterdev/cloister/fas/profile"
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -25,88 +23,85 @@ import (
 var (
 	ErrToken  = errors.New("localsts: session token not accepted")
 	ErrConfig = errors.New("localsts: keys are missing")
+	// ErrUnknownKey comes with [ErrToken] where the token names a key that the
+	// verifier does not have: one of another authority, one that is retired, or
+	// one that the verifier has not heard of yet.
+	ErrUnknownKey = fmt.Errorf("%w: unknown key", ErrToken)
 )
 
 const (
 	keyPrefix = "ASIA"
-	version   = "1."
-	maxToken  = 8 << 10
+	// version stands for everything about the form of a token: the algorithms,
+	// the order of its parts, and what is signed.
+	version  = "2."
+	maxToken = 8 << 10
 	// maxLife is what a profile allows, and a minute for clocks that differ.
 	maxLife = profile.MaxTTL + time.Minute
 )
 
-// Keys is everything that an authority needs. It never leaves the firewall.
-type Keys struct {
-	Seed    []byte `json:"seed"`    // Ed25519, 32 bytes
-	Service []byte `json:"service"` // derivation of session secrets, 32 bytes
-}
-
-// NewKeys makes random keys.
-func NewKeys() Keys {
-	k := Keys{make([]byte, ed25519.SeedSize), make([]byte, 32)}
-	_, _ = rand.Read(k.Seed)
-	_, _ = rand.Read(k.Service)
-	return k
-}
-
-// Material is what a bucket's verifier needs.
-type Material struct {
-	PublicKey []byte `json:"public_key"`
-	Service   []byte `json:"service_key"`
-}
-
-// Authority mints sessions. It is an fas.Issuer.
+// Authority mints sessions. It is an fas.Issuer, safe for concurrent use.
 type Authority struct {
-	priv    ed25519.PrivateKey
-	service []byte
+	mu   sync.RWMutex
+	keys Keys
 }
 
-// NewAuthority refuses missing keys with [ErrConfig].
+// NewAuthority refuses missing keys, and a set that is none, with [ErrConfig].
 func NewAuthority(k Keys) (*Authority, error) {
-	if len(k.Seed) != ed25519.SeedSize || len(k.Service) != 32 {
-		return nil, ErrConfig
+	if err := k.check(); err != nil {
+		return nil, err
 	}
-	return &Authority{ed25519.NewKeyFromSeed(k.Seed), bytes.Clone(k.Service)}, nil
+	return &Authority{keys: k.clone()}, nil
 }
 
-// Material returns what verifiers need.
-func (a *Authority) Material() Material {
-	return Material{a.priv.Public().(ed25519.PublicKey), bytes.Clone(a.service)}
+// Use puts another set into force, of [Keys.Rotate] or [Keys.Renew]. Make it
+// durable first: sessions of keys that are lost are refused. It refuses with
+// [ErrConfig] a set that is not of a later version.
+func (a *Authority) Use(k Keys) error {
+	if err := k.check(); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if k.Version <= a.keys.Version {
+		return fmt.Errorf("%w: version %d is in force", ErrConfig, a.keys.Version)
+	}
+	a.keys = k.clone()
+	return nil
 }
 
-// Claims is what a session says. Only [Verifier.Lookup] makes one.
-type Claims struct {
-	Session tenant.SessionID `json:"sid"`
-	Tenant  tenant.ID        `json:"tn"`
-	User    tenant.UserID    `json:"usr"`
-	Bucket  string           `json:"b"`
-	Profile json.RawMessage  `json:"p"`
-	Scope   json.RawMessage  `json:"s"`
-	Expires int64            `json:"exp"` // unix seconds
+// Material returns what verifiers of [profile.DefaultAudience] need now.
+func (a *Authority) Material() Material { return a.MaterialFor(profile.DefaultAudience) }
 
-	layers []*policy.Document
+// MaterialFor returns what verifiers of one audience need now. What it holds
+// derives no secret of a session for another audience.
+func (a *Authority) MaterialFor(audience string) Material {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.keys.material(audience, time.Now())
 }
 
 // Issue implements fas.Issuer. It refuses the zero Grant with [ErrConfig], and
 // layers that do not fit into a token with [ErrToken].
 func (a *Authority) Issue(_ context.Context, g fas.Grant) (fas.Credentials, error) {
-	if g.Session().IsZero() || g.Caller().IsZero() {
+	if g.Session().IsZero() || g.Caller().IsZero() || g.Audience() == "" {
 		return fas.Credentials{}, ErrConfig
 	}
+	a.mu.RLock()
+	pair := a.keys.current(time.Now())
+	a.mu.RUnlock()
 	profile, scope := g.Layers()
 	bucket, _ := g.Bucket()
-	payload, err := json.Marshal(Claims{Session: g.Session(), Tenant: g.Caller().Tenant(), User: g.Caller().User(), Bucket: bucket,
+	payload, err := json.Marshal(Claims{Session: g.Session(), Tenant: g.Caller().Tenant(), User: g.Caller().User(), Audience: g.Audience(), Bucket: bucket,
 		Profile: profile, Scope: scope, Expires: g.Expires().Unix()})
 	if err != nil {
 		return fas.Credentials{}, err
 	}
-	sig := ed25519.Sign(a.priv, append([]byte(version), payload...))
-	enc := base64.RawURLEncoding
-	token := version + enc.EncodeToString(payload) + "." + enc.EncodeToString(sig)
+	priv := ed25519.NewKeyFromSeed(pair.Seed)
+	token := seal(priv, payload)
 	if len(token) > maxToken {
 		return fas.Credentials{}, fmt.Errorf("%w: %d bytes", ErrToken, len(token))
 	}
-	return fas.Credentials{AccessKeyID: accessKey(g.Session()), Secret: secret(a.service, g.Session()), Token: token}, nil
+	return fas.Credentials{AccessKeyID: accessKey(g.Session()), Secret: secret(pair.forAudience(g.Audience()), g.Session()), Token: token}, nil
 }
 
 func accessKey(id tenant.SessionID) string {
@@ -119,75 +114,12 @@ func secret(service []byte, id tenant.SessionID) tenant.Secret {
 	return tenant.NewSecret([]byte(hex.EncodeToString(m.Sum(nil))))
 }
 
-// Verifier checks sessions at a bucket.
-type Verifier struct {
-	public  ed25519.PublicKey
-	service []byte
+// signed is what the signature of a token is over.
+func signed(id string, payload []byte) []byte {
+	return append([]byte(version+id+"."), payload...)
 }
 
-// NewVerifier refuses missing keys with [ErrConfig].
-func NewVerifier(m Material) (*Verifier, error) {
-	if len(m.PublicKey) != ed25519.PublicKeySize || len(m.Service) != 32 {
-		return nil, ErrConfig
-	}
-	return &Verifier{bytes.Clone(m.PublicKey), bytes.Clone(m.Service)}, nil
-}
-
-// Lookup checks a token and returns its claims and the secret that requests
-// under it are signed with. An error wraps [ErrToken].
-func (v *Verifier) Lookup(accessKeyID, token string, now time.Time) (*Claims, tenant.Secret, error) {
-	rest, ok := strings.CutPrefix(token, version)
-	body, sigText, ok2 := strings.Cut(rest, ".")
-	if !ok || !ok2 || len(token) > maxToken {
-		return nil, tenant.Secret{}, ErrToken
-	}
-	payload, ok := decode(body)
-	sig, ok2 := decode(sigText)
-	if !ok || !ok2 || !ed25519.Verify(v.public, append([]byte(version), payload...), sig) {
-		return nil, tenant.Secret{}, ErrToken
-	}
-	var c Claims
-	d := json.NewDecoder(bytes.NewReader(payload))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil || d.InputOffset() != int64(len(payload)) {
-		return nil, tenant.Secret{}, ErrToken
-	}
-	if c.Session.IsZero() || c.Tenant.IsZero() || c.User.IsZero() || accessKey(c.Session) != accessKeyID {
-		return nil, tenant.Secret{}, ErrToken
-	}
-	if now.Unix() >= c.Expires {
-		return nil, tenant.Secret{}, fmt.Errorf("%w: expired", ErrToken)
-	}
-	if c.Expires > now.Add(maxLife).Unix() {
-		return nil, tenant.Secret{}, fmt.Errorf("%w: for too long", ErrToken)
-	}
-	for _, raw := range [][]byte{c.Profile, c.Scope} {
-		doc, err := policy.Parse(raw)
-		if err != nil {
-			return nil, tenant.Secret{}, ErrToken
-		}
-		c.layers = append(c.layers, doc)
-	}
-	return &c, secret(v.service, c.Session), nil
-}
-
-// decode accepts the one form of base64: that of the standard library ignores
-// line breaks.
-func decode(s string) ([]byte, bool) {
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	return b, err == nil && base64.RawURLEncoding.EncodeToString(b) == s
-}
-
-// Allows decides one access: every layer must allow. Identity services are
-// refused whatever the layers say, so that no session mints another.
-func (c *Claims) Allows(action, resource string, now time.Time) bool {
-	if c == nil || now.Unix() >= c.Expires || len(c.layers) != 2 {
-		return false
-	}
-	low := strings.ToLower(action)
-	if strings.HasPrefix(low, "sts:") || strings.HasPrefix(low, "iam:") {
-		return false
-	}
-	return policy.Allowed(policy.Request{Action: action, Resource: resource, Context: map[string]string{
-		"aws:principaltag/tenant": c.Tenant.String(), "aws:currenttime": now.UTC().Format(time.RFC3339)}}, c.layers...)
+func seal(priv ed25519.PrivateKey, payload []byte) string {
+	id, enc := keyID(priv.Public().(ed25519.PublicKey)), base64.RawURLEncoding
+	return version + id + "." + enc.EncodeToString(payload) + "." + enc.EncodeToString(ed25519.Sign(priv, signed(id, payload)))
 }

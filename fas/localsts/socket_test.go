@@ -12,7 +12,7 @@ import (
 )
 
 // dial serves a new client of the firewall until the test ends.
-func dial(t *testing.T, wall *firewalld.Server) *fas.Client {
+func dial(t testing.TB, wall *firewalld.Server) *fas.Client {
 	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 )
 
 func verifierOf(t *testing.T, srv *firewalld.Server) cloud.SessionVerifier {
-	return must[*localsts.Verifier](t)(localsts.NewVerifier(srv.VerifierMaterial()))
+	return must[*localsts.Follower](t)(localsts.Follow(func() (localsts.Material, error) { return srv.VerifierMaterial(), nil }))
 }
 
 // code is the error code that the official client understood.

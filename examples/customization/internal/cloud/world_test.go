@@ -70,6 +70,7 @@ type world struct {
 	url      string
 	rec      *recorder
 	dir      string
+	srv      *firewalld.Server
 	wall     *fas.Client
 	a, b     who
 	row      fas.Row
@@ -103,7 +104,7 @@ func newWorld(t *testing.T) *world {
 			t.Fatal(err)
 		}
 	}
-	w.verifier = verifierOf(t, srv)
+	w.srv, w.verifier = srv, verifierOf(t, srv)
 	store := must[*cloud.Server](t)(cloud.Open(w.dir, w.verifier, w.rec))
 	h := httptest.NewServer(store)
 	w.url = h.URL
