@@ -28,7 +28,8 @@ const usage = `Usage: go -C bench run . PACKAGE [--quick] [--json] [--doc DIR]
 
   kmsctx   seal, open, stream and read at random, against AES-256-GCM alone,
            tink, sio and age; -tags esdk adds the official AWS Encryption SDK
-  fas      verification of SigV4, against the signer of aws-sdk-go-v2 and HMAC
+  fas      verification of SigV4, against the signer of aws-sdk-go-v2 and HMAC;
+           policy decisions, against versitygw's evaluator and Cedar
   request  one whole completion with every layer on, against the same with none;
            builds examples/customization and starts it in a temporary folder
 
