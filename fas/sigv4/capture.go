@@ -45,6 +45,9 @@ func Capture(r *http.Request, maxBody int64) (Evidence, []byte, error) {
 
 // CaptureWith is [Capture] with options.
 func CaptureWith(r *http.Request, maxBody int64, o CaptureOptions) (Evidence, []byte, error) {
+	if len(r.RequestURI) > MaxEvidence {
+		return Evidence{}, nil, refuse("request target", ErrMalformed)
+	}
 	rawPath, rawQuery, _ := strings.Cut(r.RequestURI, "?")
 	e, list, err := parseAuth(r, rawQuery, o)
 	if err != nil {
@@ -71,6 +74,10 @@ func CaptureWith(r *http.Request, maxBody int64, o CaptureOptions) (Evidence, []
 	if out, err = s.appendHeaders(out, r, list); err != nil {
 		return Evidence{}, nil, err
 	}
+	// What cannot become evidence is not worth its body.
+	if out = append(append(append(out, '\n'), list...), '\n'); len(out) > MaxEvidence-64 {
+		return Evidence{}, nil, refuse("canonical request", ErrMalformed)
+	}
 	claimed, err := claimedPayload(r, &e, rawQuery, o)
 	if err != nil {
 		return Evidence{}, nil, err
@@ -79,18 +86,16 @@ func CaptureWith(r *http.Request, maxBody int64, o CaptureOptions) (Evidence, []
 	if err != nil {
 		return Evidence{}, nil, err
 	}
-	out = append(append(append(append(out, '\n'), list...), '\n'), unsigned...)
-	if claimed != unsigned {
+	if claimed == unsigned {
+		out = append(out, unsigned...)
+	} else {
 		sum := sha256.Sum256(body)
-		out = hex.AppendEncode(out[:len(out)-len(unsigned)], sum[:])
+		out = hex.AppendEncode(out, sum[:])
 		if claimed != "" && claimed != string(out[len(out)-64:]) {
 			return Evidence{}, nil, refuse("body", ErrPayload)
 		}
 	}
 	s.out = out
-	if len(out) > MaxEvidence {
-		return Evidence{}, nil, refuse("canonical request", ErrMalformed)
-	}
 	e.canonical, e.hash = string(out), s.hash(out)
 	if err := e.complete(); err != nil {
 		return Evidence{}, nil, err

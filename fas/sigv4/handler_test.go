@@ -254,6 +254,14 @@ func TestBodyLimits(t *testing.T) {
 		{"a limit below nothing", -5, nil, sigv4.ErrTooLarge},
 		{"another's limit", 10, func(r *http.Request) { r.Body = http.MaxBytesReader(nil, r.Body, 5) }, sigv4.ErrTooLarge},
 		{"a body that fails", 10, unread, sigv4.ErrCutShort},
+		{"a target that is too long, not read", 10, func(r *http.Request) {
+			unread(r)
+			r.RequestURI += "?" + strings.Repeat("a", sigv4.MaxEvidence)
+		}, sigv4.ErrMalformed},
+		{"headers that are too long, not read", 10, func(r *http.Request) {
+			unread(r)
+			r.Header.Set("X-Amz-Content-Sha256", strings.Repeat("0", sigv4.MaxEvidence))
+		}, sigv4.ErrMalformed},
 		{"no body", 10, func(r *http.Request) { r.Body, r.ContentLength = nil, 0 }, sigv4.ErrPayload},
 	} {
 		if err := capture(c.limit, c.change); !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {

@@ -35,8 +35,8 @@ type Options struct {
 	// Elsewhere evidence with such a path is refused, although a capture with
 	// the same rules would not have made it: who made it may be somebody else.
 	S3 bool
-	// SigV4A accepts ECDSA P-256 signatures. A refusal costs about three
-	// hundred times that of an HMAC.
+	// SigV4A accepts ECDSA P-256 signatures. A refusal costs some
+	// sixty times that of an HMAC.
 	SigV4A bool
 }
 
@@ -54,7 +54,7 @@ type Key struct {
 // Keys finds the key of an access key id. It is called once a verification,
 // must be safe for concurrent use, and should return the same [tenant.Secret]
 // as long as the secret is the same: a copy of the bytes is taken for a new
-// one.
+// one. How long it looks for a key that is not there is its own affair.
 type Keys func(accessKeyID string) (Key, bool)
 
 // Verifier verifies evidence and keeps the signing keys of the day, a bounded
