@@ -23,7 +23,10 @@ type Mint struct {
 	Scope []byte
 	// TTL is how long; zero means 15 minutes, at most an hour.
 	TTL time.Duration
-	// To is the firewall's key, and Digest names the request.
+	// To is the firewall's key. Digest names the request as its evidence does:
+	// [CallDigest] with a proof of caller, the digest of the sigv4 evidence with
+	// a signed request. It is known before the request is sent, and the sealed
+	// session goes along unsigned.
 	To     SealingKey
 	Digest [32]byte
 	// WithoutFence is for servers that are not AWS; see [Options].
