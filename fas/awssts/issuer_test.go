@@ -139,6 +139,8 @@ func TestIssuerRefusesGrants(t *testing.T) {
 			tenantRole, awssts.ErrTooLarge},
 		"a scope with a time of its own": {of(reads, []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::acme-src/src/*","Condition":{"DateLessThan":{"AWS:currentTime":"2099-01-01T00:00:00Z"}}}]}`), 0),
 			tenantRole, awssts.ErrScope},
+		"one in the same letters": {of(reads, []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::acme-src/src/*","Condition":{"DateLessThan":{"aws:CurrentTime":"2099-01-01T00:00:00Z"}}}]}`), 0),
+			tenantRole, awssts.ErrScope},
 	} {
 		if creds, err := issuerOf(t, client, c.r).Issue(context.Background(), c.g); !errors.Is(err, c.want) || creds.Token != "" {
 			t.Errorf("%s: %v", name, err)

@@ -103,7 +103,7 @@ func verifier(t testing.TB, to string) (*awssts.ProofVerifier, *detour) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := awssts.NewProofVerifier(awssts.ProofConfig{Audience: audience, Regions: []string{"us-east-1", "eu-west-1"}, Replay: store, Transport: d})
+	v, err := awssts.NewProofVerifier(awssts.ProofConfig{Audience: audience, Regions: []string{"us-east-1", "eu-west-1"}, Replay: store, Transport: anywhere{d}})
 	if err != nil {
 		t.Fatal(err)
 	}
