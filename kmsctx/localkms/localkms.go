@@ -2,33 +2,21 @@ package localkms
 
 import (
 	"context"
-	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/cloisterdev/cloister/kmsctx"
 )
 
-// The sentinel errors of this package; see the package documentation.
-var (
-	ErrNotAuthorized     = errors.New("localkms: not authorized")
-	ErrKeyDisabled       = errors.New("localkms: key disabled")
-	ErrUnknown           = errors.New("localkms: no such key")
-	ErrInvalidCiphertext = errors.New("localkms: invalid ciphertext")
-	ErrCorrupt           = errors.New("localkms: store does not open")
-)
-
 // Grant lets its holder use a key for contexts that hold all pairs of Subset.
 type Grant struct {
-	ID     string            `json:"id"`
-	KeyID  string            `json:"key"`
-	Name   string            `json:"name"`
-	Subset map[string]string `json:"subset"`
+	ID     string
+	KeyID  string
+	Name   string
+	Subset map[string]string
 }
 
 const idLen, maxName = 16, 256
@@ -39,18 +27,10 @@ func newID() string {
 	return hex.EncodeToString(b)
 }
 
-// validName accepts what JSON keeps byte for byte and associated data cannot
-// confuse.
-func validName(s string) bool {
-	if s == "" || len(s) > maxName {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] < 0x21 || s[i] > 0x7e {
-			return false
-		}
-	}
-	return true
+func newMaterial() []byte {
+	m := make([]byte, kmsctx.DataKeyLen)
+	_, _ = rand.Read(m)
+	return m
 }
 
 // EnsureKey makes the key of that name, if there is none. A name is printable
@@ -63,9 +43,7 @@ func (k *KMS) EnsureKey(_ context.Context, id string) error {
 		if s.Keys[id] != nil {
 			return false, nil
 		}
-		m := make([]byte, kmsctx.DataKeyLen)
-		_, _ = rand.Read(m)
-		s.Keys[id] = &key{Material: m}
+		s.Keys[id] = newKey(time.Now())
 		return true, nil
 	})
 }
@@ -77,9 +55,25 @@ func (k *KMS) SetDisabled(_ context.Context, id string, disabled bool) error {
 		if key == nil {
 			return false, ErrUnknown
 		}
+		if key.Delete > 0 {
+			return false, ErrPendingDeletion
+		}
 		old := key.Disabled
 		key.Disabled = disabled
 		return old != disabled, nil
+	})
+}
+
+// Rotate gives a key new material. What the old wrapped still opens.
+func (k *KMS) Rotate(_ context.Context, id string) error {
+	return k.change(func(s *state) (bool, error) {
+		now := time.Now()
+		key, err := s.usable(id, now)
+		if err != nil {
+			return false, err
+		}
+		key.rotate(now, true)
+		return true, nil
 	})
 }
 
@@ -94,21 +88,17 @@ func (k *KMS) CreateGrant(_ context.Context, keyID, name string, subset map[stri
 		return "", err
 	}
 	err = k.change(func(s *state) (bool, error) {
-		key := s.Keys[keyID]
-		if key == nil {
-			return false, ErrUnknown
-		}
-		if key.Disabled {
-			return false, ErrKeyDisabled
+		if _, err := s.usable(keyID, time.Now()); err != nil {
+			return false, err
 		}
 		for _, g := range s.Grants {
-			if g.KeyID == keyID && g.Name == name && maps.Equal(g.Subset, subset) {
+			if g.capability() && g.KeyID == keyID && g.Name == name && maps.Equal(g.Subset, subset) {
 				id = g.ID
 				return false, nil
 			}
 		}
 		id = newID()
-		s.Grants[id] = &Grant{id, keyID, name, maps.Clone(subset)}
+		s.Grants[id] = &grant{ID: id, KeyID: keyID, Name: name, Subset: maps.Clone(subset)}
 		return true, nil
 	})
 	if err != nil {
@@ -126,8 +116,8 @@ func (k *KMS) RetireGrant(_ context.Context, id string) error {
 	})
 }
 
-// Grants lists the live grants, as of the last time that the store could be
-// read.
+// Grants lists the live grants that [KMS.CreateGrant] made, as of the last time
+// that the store could be read.
 func (k *KMS) Grants() []Grant {
 	s, err := k.current()
 	if err != nil {
@@ -135,24 +125,25 @@ func (k *KMS) Grants() []Grant {
 	}
 	var out []Grant
 	for _, g := range s.Grants {
-		c := *g
-		c.Subset = maps.Clone(g.Subset)
-		out = append(out, c)
+		if g.capability() {
+			out = append(out, Grant{g.ID, g.KeyID, g.Name, maps.Clone(g.Subset)})
+		}
 	}
 	return out
 }
 
-// use finds the key that a grant opens for a context.
-func (k *KMS) use(grant string, ec kmsctx.Context) (*Grant, *key, error) {
+// use finds the key that a grant opens for a context. Grants to principals are
+// not the holder's to use here.
+func (k *KMS) use(id string, ec kmsctx.Context, encrypt bool) (*grant, *key, error) {
 	if ec.IsZero() {
 		return nil, nil, kmsctx.ErrContext
 	}
-	s, err := k.current()
+	s, err := k.state(encrypt)
 	if err != nil {
 		return nil, nil, err
 	}
-	g := s.Grants[grant]
-	if g == nil {
+	g := s.Grants[id]
+	if g == nil || !g.capability() {
 		return nil, nil, ErrNotAuthorized
 	}
 	pairs := ec.Pairs()
@@ -161,67 +152,45 @@ func (k *KMS) use(grant string, ec kmsctx.Context) (*Grant, *key, error) {
 			return nil, nil, ErrNotAuthorized
 		}
 	}
-	key := s.Keys[g.KeyID]
-	if key.Disabled {
-		return nil, nil, ErrKeyDisabled
-	}
-	return g, key, nil
-}
-
-// A wrapped data key is a salt, a nonce, the key and a tag.
-const (
-	saltLen    = 24
-	wrappedLen = saltLen + 12 + kmsctx.DataKeyLen + 16
-)
-
-// wrapper derives a cipher for one wrapping, so that the number of wrappings
-// under a key is not bounded by its random nonces.
-func wrapper(k *key, salt []byte) (cipher.AEAD, error) {
-	d, err := hkdf.Key(sha256.New, k.Material, salt, "cloister/localkms/wrap", kmsctx.DataKeyLen)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(d)
-	return gcm(d)
-}
-
-func associated(keyID string, ec kmsctx.Context) []byte {
-	return append([]byte(keyID+"\x00"), ec.Canonical()...)
+	key, err := s.usable(g.KeyID, time.Now())
+	return g, key, err
 }
 
 // GenerateDataKey makes a data key under a grant, bound to the context.
 func (k *KMS) GenerateDataKey(_ context.Context, grant string, ec kmsctx.Context) (plain, wrapped []byte, err error) {
-	g, key, err := k.use(grant, ec)
+	g, key, err := k.use(grant, ec, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	plain = make([]byte, kmsctx.DataKeyLen)
-	_, _ = rand.Read(plain)
-	salt := make([]byte, saltLen, wrappedLen)
-	_, _ = rand.Read(salt)
-	a, err := wrapper(key, salt)
-	if err != nil {
+	plain = newMaterial()
+	if wrapped, err = key.encrypt(g.KeyID, plain, ec.Canonical()); err != nil {
 		return nil, nil, err
 	}
-	return plain, a.Seal(salt, nil, plain, associated(g.KeyID, ec)), nil
+	return plain, wrapped, nil
+}
+
+// Wrap wraps a data key that exists, like one that GenerateDataKey made.
+func (k *KMS) Wrap(_ context.Context, grant string, ec kmsctx.Context, plain []byte) ([]byte, error) {
+	if len(plain) != kmsctx.DataKeyLen {
+		return nil, invalid("a data key has 32 bytes")
+	}
+	g, key, err := k.use(grant, ec, true)
+	if err != nil {
+		return nil, err
+	}
+	return key.encrypt(g.KeyID, plain, ec.Canonical())
 }
 
 // Decrypt unwraps a data key under a grant, for exactly its context.
 func (k *KMS) Decrypt(_ context.Context, grant string, ec kmsctx.Context, wrapped []byte) ([]byte, error) {
-	g, key, err := k.use(grant, ec)
+	g, key, err := k.use(grant, ec, false)
 	if err != nil {
 		return nil, err
 	}
-	if len(wrapped) != wrappedLen {
-		return nil, ErrInvalidCiphertext
+	if b, ok := parseBlob(wrapped); ok && b.key == g.KeyID && len(b.sealed) == oldLen {
+		if plain, _, err := key.decrypt(b, ec.Canonical()); err == nil {
+			return plain, nil
+		}
 	}
-	a, err := wrapper(key, wrapped[:saltLen])
-	if err != nil {
-		return nil, err
-	}
-	plain, err := a.Open(nil, nil, wrapped[saltLen:], associated(g.KeyID, ec))
-	if err != nil {
-		return nil, ErrInvalidCiphertext
-	}
-	return plain, nil
+	return key.decryptOld(g.KeyID, wrapped, ec.Canonical())
 }

@@ -1,7 +1,6 @@
 package localkms
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -15,55 +14,19 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cloisterdev/cloister/kmsctx"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
-type key struct {
-	Material []byte `json:"material"`
-	Disabled bool   `json:"disabled"`
-}
-
-type state struct {
-	Keys   map[string]*key   `json:"keys"`
-	Grants map[string]*Grant `json:"grants"`
-}
-
-// parse reads what a store file holds: exactly the bytes that this package
-// writes, and nothing that it would not have accepted.
-func parse(plain []byte) (state, error) {
-	var s state
-	if err := json.Unmarshal(plain, &s); err != nil || s.Keys == nil || s.Grants == nil {
-		return state{}, ErrCorrupt
-	}
-	for id, k := range s.Keys {
-		if !validName(id) || k == nil || len(k.Material) != kmsctx.DataKeyLen {
-			return state{}, ErrCorrupt
-		}
-	}
-	for id, g := range s.Grants {
-		if id == "" || g == nil || g.ID != id || !validName(g.Name) || s.Keys[g.KeyID] == nil {
-			return state{}, ErrCorrupt
-		}
-		if _, err := kmsctx.NewContext(g.Subset); err != nil {
-			return state{}, ErrCorrupt
-		}
-	}
-	again, err := json.Marshal(s)
-	defer clear(again)
-	if err != nil || !bytes.Equal(again, plain) {
-		return state{}, ErrCorrupt
-	}
-	return s, nil
-}
-
 // view is what a store file said. It never changes. The file stays open, so
 // that no later one gets its identity; without a file the store is new.
 type view struct {
 	state
-	file *os.File
+	file file
 	info fs.FileInfo
+	wake int64 // when the first key is due for rotation; 0: none is
 }
 
 func (v *view) close() {
@@ -72,40 +35,52 @@ func (v *view) close() {
 	}
 }
 
-// KMS is an open key store.
+// KMS is an open key store, for a process that is trusted with all of it:
+// whoever holds it may do everything. [Service] is its face for principals.
 type KMS struct {
-	path string
-	seal cipher.AEAD
+	path  string
+	disk  files
+	seal  cipher.AEAD
+	token cipher.AEAD
 
 	mu  sync.Mutex // held to replace the view
 	now atomic.Pointer[view]
 }
 
 // Open opens, or makes, the store in dir. root is 32 bytes.
-func Open(dir string, root tenant.Secret) (*KMS, error) {
-	k := &KMS{path: filepath.Join(dir, "kms")}
-	err := root.Use(func(b []byte) error {
+func Open(dir string, root tenant.Secret) (*KMS, error) { return openOn(disk{}, dir, root) }
+
+func openOn(d files, dir string, root tenant.Secret) (*KMS, error) {
+	k := &KMS{path: filepath.Join(dir, "kms"), disk: d}
+	err := root.Use(func(b []byte) (err error) {
 		if len(b) != kmsctx.DataKeyLen {
 			return fmt.Errorf("%w: the root key has 32 bytes", ErrCorrupt)
 		}
-		own, err := hkdf.Key(sha256.New, b, nil, "cloister/localkms/store", kmsctx.DataKeyLen)
-		if err != nil {
+		if k.seal, err = derived(b, "cloister/localkms/store"); err != nil {
 			return err
 		}
-		defer clear(own)
-		k.seal, err = gcm(own)
+		k.token, err = derived(b, "cloister/localkms/token")
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := mkdirAll(d, dir); err != nil {
 		return nil, err
 	}
 	if _, err := k.current(); err != nil {
 		return nil, err
 	}
 	return k, nil
+}
+
+func derived(root []byte, purpose string) (cipher.AEAD, error) {
+	own, err := hkdf.Key(sha256.New, root, nil, purpose, kmsctx.DataKeyLen)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(own)
+	return gcm(own)
 }
 
 func gcm(key []byte) (cipher.AEAD, error) {
@@ -116,7 +91,8 @@ func gcm(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-var label = []byte("localkms v1")
+// The label is authenticated: a file of one form is not taken for the other.
+var label, oldLabel = []byte("localkms v2"), []byte("localkms v1")
 
 // current is the state that the file has now: another process may have
 // replaced it.
@@ -134,6 +110,22 @@ func (k *KMS) current() (*state, error) {
 	return &v.state, nil
 }
 
+// state is current. Before something is encrypted, keys that are due get their
+// new material.
+func (k *KMS) state(encrypt bool) (*state, error) {
+	s, err := k.current()
+	if err != nil || !encrypt {
+		return s, err
+	}
+	if wake := k.now.Load().wake; wake == 0 || time.Now().UnixMilli() < wake {
+		return s, nil
+	}
+	if err := k.change(func(*state) (bool, error) { return false, nil }); err != nil {
+		return nil, err
+	}
+	return k.current()
+}
+
 func (v *view) isAt(path string) bool {
 	info, err := os.Stat(path)
 	if v.file == nil {
@@ -148,7 +140,7 @@ func (k *KMS) read() (v *view, err error) {
 		if old := k.now.Load(); old != nil && old.file != nil {
 			return nil, fmt.Errorf("%w: it was removed", ErrCorrupt)
 		}
-		return &view{state: state{map[string]*key{}, map[string]*Grant{}}}, nil
+		return &view{state: newState()}, nil
 	}
 	if err != nil {
 		return nil, err
@@ -162,21 +154,30 @@ func (k *KMS) read() (v *view, err error) {
 	if err != nil {
 		return nil, err
 	}
-	plain, err := k.seal.Open(nil, nil, sealed, label)
-	if err != nil {
-		return nil, ErrCorrupt
-	}
-	defer clear(plain)
 	v = &view{file: f}
-	if v.state, err = parse(plain); err != nil {
+	if v.state, err = k.unseal(sealed); err != nil {
 		return nil, err
 	}
+	v.wake = v.firstDue()
 	v.info, err = f.Stat()
 	return v, err
 }
 
-// change applies f to what the file says and, when f reports a change, writes
-// it; no other process changes it meanwhile.
+func (k *KMS) unseal(sealed []byte) (state, error) {
+	plain, err := k.seal.Open(nil, nil, sealed, label)
+	read := parse
+	if err != nil {
+		if plain, err = k.seal.Open(nil, nil, sealed, oldLabel); err != nil {
+			return state{}, ErrCorrupt
+		}
+		read = migrate
+	}
+	defer clear(plain)
+	return read(plain)
+}
+
+// change applies f to what the file says and, when f or time changed
+// something, writes it; no other process changes it meanwhile.
 func (k *KMS) change(f func(*state) (bool, error)) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -189,8 +190,9 @@ func (k *KMS) change(f func(*state) (bool, error)) error {
 	if err != nil {
 		return err
 	}
+	late := v.advance(time.Now())
 	changed, err := f(&v.state)
-	if err != nil || !changed {
+	if err != nil || !changed && !late {
 		v.close()
 		return err
 	}
@@ -204,13 +206,14 @@ func (k *KMS) change(f func(*state) (bool, error)) error {
 
 // write replaces the file. After an error the next call reads what is there.
 func (k *KMS) write(v *view) (err error) {
+	v.wake = v.firstDue()
 	plain, err := json.Marshal(v.state)
 	if err != nil {
 		return err
 	}
 	defer clear(plain)
 	tmp := k.path + ".tmp"
-	if v.file, err = os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
+	if v.file, err = k.disk.create(tmp); err != nil {
 		return err
 	}
 	defer func() {
@@ -225,12 +228,8 @@ func (k *KMS) write(v *view) (err error) {
 	if v.info, err = v.file.Stat(); err != nil {
 		return err
 	}
-	if err = os.Rename(tmp, k.path); err != nil {
+	if err = k.disk.rename(tmp, k.path); err != nil {
 		return err
 	}
-	d, err := os.Open(filepath.Dir(k.path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return k.disk.syncDir(filepath.Dir(k.path))
 }
