@@ -75,7 +75,11 @@ func (g *gallery) run(ctx context.Context) error {
 		return fmt.Errorf("gallery: play a compromised pool: %w", err)
 	}
 	defer endSlots()
-	for _, list := range [][]attack{g.signatures(), g.permissions(), inside, g.formats(), g.buckets(), workers, slots, g.files(), g.settings()} {
+	envelopes, err := g.envelopes(ctx)
+	if err != nil {
+		return fmt.Errorf("gallery: seal for the envelope attacks: %w", err)
+	}
+	for _, list := range [][]attack{g.signatures(), g.permissions(), inside, g.formats(), envelopes, g.buckets(), workers, slots, g.files(), g.settings()} {
 		for _, a := range list {
 			if err := g.do(ctx, a); err != nil {
 				return err

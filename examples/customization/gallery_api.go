@@ -14,6 +14,7 @@ import (
 	"github.com/cloisterdev/cloister/authz"
 	"github.com/cloisterdev/cloister/examples/customization/internal/api"
 	"github.com/cloisterdev/cloister/examples/customization/internal/client"
+	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/kmsctx"
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -83,9 +84,24 @@ func (g *gallery) signatures() []attack {
 		signed("unknown-key", "an access key that nobody has", nil, 0, func(u *client.User) { u.AccessKeyID = "AKIA0000000000000000" }),
 		signed("wrong-secret", "a colleague's key ID with the own secret", nil, 0, func(u *client.User) { u.AccessKeyID = g.a.admin.User.AccessKeyID }),
 		signed("other-tenants-key", "the other tenant's key for this customization", nil, 0, func(u *client.User) { *u = g.b.dev.User }),
+		signed("presigned", "a presigned link in the place of a signed call", func(r *http.Request, b *[]byte) {
+			g.presign(r, *b)
+		}, 0, nil),
 		again("replay-mutating", "a mutating call sent twice", "UpdateCustomization", func() client.User { return g.a.admin.User }, activate, 0),
 		again("replay-read", "a read sent again after its window", "GetRetrievals", func() client.User { return g.a.dev.User },
 			func() []byte { return g.retrievals(g.a.arn) }, 5500*time.Millisecond),
+	}
+}
+
+// presign makes a link of a call: who has it, can use it.
+func (g *gallery) presign(r *http.Request, body []byte) {
+	for _, h := range []string{"Authorization", "X-Amz-Date", "X-Amz-Content-Sha256"} {
+		r.Header.Del(h)
+	}
+	u := g.a.dev.User
+	c := sigv4.Credentials{AccessKeyID: u.AccessKeyID, Secret: tenant.NewSecret([]byte(u.Secret)), Region: client.Region, Service: client.Service}
+	if err := sigv4.Presign(r, body, c, time.Now(), time.Hour); err != nil {
+		panic(err) // the request was made here
 	}
 }
 

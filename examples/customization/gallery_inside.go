@@ -106,7 +106,34 @@ func (g *gallery) compromised(ctx context.Context) ([]attack, error) {
 			return refusedBy(err, want)
 		}, g.works}
 	}
+	presigned := attack{"fe-presigned", "a presigned link of the customer's shown to the firewall", "firewall", func(ctx context.Context) (outcome, error) {
+		b := g.retrievals(g.a.arn)
+		r, err := g.request(g.a.dev.User, "GetRetrievals", b, time.Now())
+		if err != nil {
+			return outcome{}, err
+		}
+		g.presign(r, b)
+		r.RequestURI = r.URL.RequestURI()
+		signed, got, err := sigv4.CaptureWith(r, 1<<20, sigv4.CaptureOptions{Presigned: true})
+		if err != nil {
+			return outcome{}, err
+		}
+		if signed, err = signed.WithBody(got); err != nil {
+			return outcome{}, err
+		}
+		ev, err := fas.SigV4Evidence(signed)
+		if err != nil {
+			return outcome{}, err
+		}
+		t, err := api.ParseCustomization(g.a.arn)
+		if err != nil {
+			return outcome{}, err
+		}
+		_, err = g.wall.AssumeOwn(ctx, ev, fas.Request{RequestID: tenant.NewRequestID(), Customization: t})
+		return refusedBy(err, fas.ErrDenied)
+	}, g.works}
 	list := []attack{
+		presigned,
 		assume("fe-foreign", "A's signed call used for B's customization", g.a.dev.User, "GetRetrievals", g.b.arn, fas.ErrDenied),
 		assume("fe-wrong-evidence", "B's signed call used for A's customization", g.b.dev.User, "GetRetrievals", g.a.arn, fas.ErrDenied),
 		assume("fe-list-as-query", "a list call used to open a collection", g.a.admin.User, "ListCustomizations", g.a.arn, fas.ErrDenied),
