@@ -39,21 +39,27 @@ func until() (context.Context, context.CancelFunc) {
 	return ctx, func() { cancel(); stop() }
 }
 
-func roleFlags(args []string) (data, s3, minTier string, err error) {
+// roleOptions are what the supervisor tells every process of the stack.
+type roleOptions struct{ data, s3, minTier, profiles, profileKeys string }
+
+func roleFlags(args []string) (o roleOptions, err error) {
 	fs := flag.NewFlagSet("role", flag.ContinueOnError)
-	fs.StringVar(&data, "data", "", "")
-	fs.StringVar(&s3, "s3", "", "")
-	fs.StringVar(&minTier, "min-tier", "", "")
-	return data, s3, minTier, fs.Parse(args)
+	fs.StringVar(&o.data, "data", "", "")
+	fs.StringVar(&o.s3, "s3", "", "")
+	fs.StringVar(&o.minTier, "min-tier", "", "")
+	fs.StringVar(&o.profiles, "profiles", "", "")
+	fs.StringVar(&o.profileKeys, "profile-keys", "", "")
+	return o, fs.Parse(args)
 }
 
 // roleFirewall is the identity firewall's process. It has no listening socket:
 // the supervisor hands it connections over the one that it was born with.
 func roleFirewall(args []string) error {
-	data, _, _, err := roleFlags(args)
+	o, err := roleFlags(args)
 	if err != nil {
 		return err
 	}
+	data := o.data
 	ctx, stop := until()
 	defer stop()
 	born, err := stack.UnixConn(0)
@@ -65,11 +71,11 @@ func roleFirewall(args []string) error {
 		return err
 	}
 	defer log.Close()
-	wall, err := openFirewall(data, log)
+	wall, done, err := openFirewall(o, log)
 	if err != nil {
 		return err
 	}
-	defer wall.Close()
+	defer done()
 	if err := publishVerifier(data, wall); err != nil {
 		return err
 	}
@@ -116,10 +122,11 @@ func changeKeys(ctx context.Context, data string, wall *firewalld.Server) {
 
 // roleCloud is the customer cloud's process.
 func roleCloud(args []string) error {
-	data, _, _, err := roleFlags(args)
+	o, err := roleFlags(args)
 	if err != nil {
 		return err
 	}
+	data := o.data
 	ctx, stop := until()
 	defer stop()
 	l, err := stack.Listener(0)
@@ -148,10 +155,11 @@ var journalOptions = func(data string) *workflow.Options { return nil }
 
 // roleFront is the front end and control plane.
 func roleFront(args []string) error {
-	data, s3, minTier, err := roleFlags(args)
+	o, err := roleFlags(args)
 	if err != nil {
 		return err
 	}
+	data, s3, minTier := o.data, o.s3, o.minTier
 	ctx, stop := until()
 	defer stop()
 	conn, err := stack.UnixConn(0)
@@ -238,12 +246,26 @@ func roleSlot(args []string) error {
 	})
 }
 
-// openFirewall opens the firewall's state with the operations of the table.
-func openFirewall(data string, rec audit.Recorder) (*firewalld.Server, error) {
-	root, err := rootKey(data)
+// openFirewall opens the firewall's state with the operations of the table, and
+// with the profiles of the three teams where there are some.
+func openFirewall(o roleOptions, rec audit.Recorder) (wall *firewalld.Server, done func(), err error) {
+	root, err := rootKey(o.data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var none *front.Front
-	return firewalld.Open(firewallDir(data), root, rec, &firewalld.Options{Operations: api.Firewalled(none.Table())})
+	opts := &firewalld.Options{Operations: api.Firewalled(none.Table())}
+	closeStore := func() {}
+	if o.profiles != "" {
+		store, err := firewalld.OpenProfiles(firewallDir(o.data), root, o.profiles, o.profileKeys, rec)
+		if err != nil {
+			return nil, nil, err
+		}
+		opts.Profiles, closeStore = store, func() { _ = store.Close() }
+	}
+	if wall, err = firewalld.Open(firewallDir(o.data), root, rec, opts); err != nil {
+		closeStore()
+		return nil, nil, err
+	}
+	return wall, func() { _ = wall.Close(); closeStore() }, nil
 }

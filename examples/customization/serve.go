@@ -24,18 +24,23 @@ func runServe(ctx context.Context, args []string, out io.Writer) error {
 	listen := fs.String("listen", "127.0.0.1:8787", "address of the API")
 	s3 := fs.String("s3-listen", "127.0.0.1:8788", "address of the embedded customer cloud's S3 API")
 	tier := fs.String("min-tier", "confined", "weakest sandbox accepted for ingestion: namespaced, confined or process")
+	profiles := fs.String("profiles", "", "directory of profiles that three teams approved; without it the firewall approves its own")
+	keys := fs.String("profile-keys", "", "keyring of the teams, for --profiles")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if *data == "" {
 		return errors.New("serve: --data DIR is required")
 	}
+	if (*profiles == "") != (*keys == "") {
+		return errors.New("serve: --profiles and --profile-keys go together")
+	}
 	if _, err := parseTier(*tier); err != nil {
 		return err
 	}
 	start, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	s, err := stack.Start(start, stack.Config{Dir: *data, Listen: *listen, S3Listen: *s3, Log: os.Stderr, Args: []string{"--min-tier", *tier}})
+	s, err := stack.Start(start, stack.Config{Dir: *data, Listen: *listen, S3Listen: *s3, Log: os.Stderr, Args: []string{"--min-tier", *tier, "--profiles", *profiles, "--profile-keys", *keys}})
 	if err != nil {
 		return err
 	}
