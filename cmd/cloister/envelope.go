@@ -26,14 +26,15 @@ Messages have the format of the AWS Encryption SDK, version 2, and the official
 SDKs read and write them too.
 
   --kms KEY        raw:FILE   a file {"namespace": "...", "name": "...", "key": "32 bytes in base64"}
-                   local:DIR  a store of this program's own; see --root-key, --key
+                   local:DIR  a store of package localkms; see --root-key, --key. seal makes
+                              the key, and a grant for exactly this context
                    aws:ARN    a key of AWS KMS; the usual AWS_* variables are respected
   --context k=v    one pair of the encryption context, repeated; at least one.
                    open needs exactly the pairs that the message was sealed with
   --withhold k     authenticate the pair of this key and do not store it; to open,
                    name it again and give its value with --context
-  --root-key FILE  local: the file with the store's root key (default DIR/../root.key)
-  --key NAME       local: the key's name or alias (default "default")
+  --root-key FILE  local: the file with the store's root key, 32 bytes (DIR/../root.key)
+  --key NAME       local: the key's name (default "default")
   --suite 0478     or 0578, signed; what seal writes. Both are read
   --frame N        bytes of plaintext a frame (65536)
   --unframed       open: also read messages of one single block
@@ -49,11 +50,11 @@ out is a part of the plaintext and must not be used as the whole.
 
 // envelopeArgs are the flags of seal, open and rewrap.
 type envelopeArgs struct {
-	from, to                                  keyArgs
-	pairs, toPairs, withhold                  list
-	suite, out                                string
-	frame                                     int
-	unframed, progress, headerOnly, sameKeyTo bool
+	from, to                       keyArgs
+	pairs, toPairs, withhold       list
+	suite, out                     string
+	frame                          int
+	unframed, progress, headerOnly bool
 }
 
 type list []string
@@ -107,7 +108,7 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 	if err != nil {
 		return err
 	}
-	ring, err := a.from.keyring(ctx)
+	ring, err := a.from.keyring(ctx, ec, command == "seal")
 	if err != nil {
 		return err
 	}
@@ -158,7 +159,11 @@ func rewrap(ctx context.Context, env *kmsctx.Envelope, a *envelopeArgs, o kmsctx
 	}
 	target := ring
 	if a.to.spec != "" {
-		if target, err = a.to.keyring(ctx); err != nil {
+		if target, err = a.to.keyring(ctx, to, true); err != nil {
+			return err
+		}
+	} else if !to.Equal(ec) {
+		if target, err = a.from.keyring(ctx, to, true); err != nil {
 			return err
 		}
 	}
