@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"runtime"
 	"testing"
 	"time"
 
@@ -107,6 +108,50 @@ func TestAllocations(t *testing.T) {
 	}
 	p, off := make([]byte, 4<<10), int64(0)
 	allocs(t, "ReadAt 4 KiB", 0, func() error { off = (off + 77777) % (1<<20 - 4<<10); _, err := r.ReadAt(p, off); return err })
+}
+
+// A stream of 16 MiB takes the memory of three frames.
+func TestStreamMemory(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	const frame = 64 << 10
+	e, c := warm(t)
+	big := text(16 << 20)
+	var m bytes.Buffer
+	m.Grow(len(big) + 1<<15)
+	spent := func(what string, f func() error) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := f(); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 3*frame {
+			t.Errorf("%s: %d bytes allocated, of which 3 frames are %d", what, n, 3*frame)
+		}
+	}
+	spent("Writer", func() error {
+		w, err := e.NewWriter(t.Context(), onlyWriter{&m}, c)
+		if err != nil {
+			return err
+		}
+		if _, err := w.ReadFrom(onlyReader{bytes.NewReader(big)}); err != nil {
+			return err
+		}
+		return w.Close()
+	})
+	spent("Reader", func() error {
+		r, err := e.NewReader(t.Context(), bytes.NewReader(m.Bytes()), c)
+		if err != nil {
+			return err
+		}
+		n, err := r.WriteTo(onlyWriter{io.Discard})
+		if n != int64(len(big)) {
+			t.Errorf("%d bytes", n)
+		}
+		return err
+	})
 }
 
 type onlyReader struct{ io.Reader }

@@ -1,33 +1,58 @@
-// Package kmsctx seals data under an encryption context: AWS Encryption SDK
-// message format v2, suite 0x0478 (AES-256-GCM, HKDF-SHA512, key commitment,
-// no signature), framed.
+// Package kmsctx seals data under an encryption context, in the message format
+// of the AWS Encryption SDK, version 2, with the standard library alone. What it
+// writes, the official SDKs for Python, Java, JavaScript, .NET, C and Go read,
+// and the other way round.
 //
 // Opening demands the context that the reader believes in. It is compared
 // exactly, it is authenticated by the header, and it is what the wrapping of
-// the data key is bound to; a mix-up fails in cryptography.
+// the data key is bound to; a mix-up fails in cryptography. No official SDK
+// demands one.
+//
+//	[Envelope]   Seal and Open for what fits in memory; NewWriter, EncryptReader
+//	             and NewReader for streams; NewReaderAt for parts of an object
+//	[Keyring]    where data keys come from: [RawAES], [Multi], and the key
+//	             services in packages of their own; kmstest is their suite
+//	[Cache]      keeps data keys for a minute, per tenant, key and session
+//	[Context]    also makes the matching KMS grant, key policy and S3 header
 //
 // # What it refuses
 //
-//	ErrContext          a context that breaks the rules of [NewContext]; the zero Context
+//	ErrContext          no context; one that breaks the rules; a required key missing
 //	ErrContextMismatch  a message sealed under another context
 //	ErrNoMatchingKey    no encrypted data key that the keyring can open
 //	ErrCommitment       a data key that is not the one committed to
 //	ErrHeaderAuth       an altered header
-//	ErrFrameAuth        an altered frame
+//	ErrFrameAuth        an altered, moved or foreign frame
+//	ErrSignature        a message of the signed suite without its signature
 //	ErrTruncated        a message that ends early
-//	ErrTrailing         bytes after the last frame
-//	ErrMalformed        anything else that is not a message
-//	ErrUnsupported      another version or algorithm suite
+//	ErrTrailing         bytes after the message
+//	ErrMalformed        what is no message
+//	ErrUnsupported      another version, a suite without key commitment, and
+//	                    what [Options] must allow first
 //	ErrLimit            more than the limits of [Options]
+//	ErrOverlap          output that would overwrite the input
+//	ErrSession          a cached key whose session has ended
 //
-// An [Envelope] is safe for concurrent use.
+// Every error is an [*Error] that names the operation, and the frame where it
+// is one. No byte of a frame leaves before the frame verifies; Open returns
+// nothing unless all of the message does.
+//
+// Envelopes, keyrings and caches are safe for concurrent use; a Writer and a
+// Reader are not.
 //
 // # What it does not protect against
 //
-// Length and time of a message are visible, and so is its context. Whoever
-// holds the key and the context can replay an old message; pin digests where
-// that matters. Go cannot promise that no copy of a key remains in memory.
+// Length and time of a message are visible, and so is its context unless it is
+// withheld. Whoever holds the key and the context can replay an old message;
+// pin digests where that matters. What has been read from a stream is a prefix
+// until the stream has ended with io.EOF. A data key in a cache works until its
+// MaxAge after the key service would have refused, unless somebody calls
+// Invalidate. Two headers of one message, which [Envelope.Rewrap] makes, break
+// its integrity for who sees both. Go cannot promise that no copy of a key
+// remains in memory: keys are wiped where they are held, and not in the key
+// schedules of crypto/aes. With GODEBUG=fips140=only the standard library
+// refuses the format's deterministic IVs ([ErrFIPS]); fips140=on does not.
 //
-// Source: AWS Encryption SDK Specification, data-format/message-header and
-// message-body.
+// Sources: AWS Encryption SDK Specification, data-format and client-apis; its
+// errata, as real messages show them, are in doc/esdk-vectors.md.
 package kmsctx

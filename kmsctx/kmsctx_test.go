@@ -192,19 +192,3 @@ func TestSegmentKey(t *testing.T) {
 		}
 	}
 }
-
-func ExampleEnvelope_Open() {
-	key := tenant.NewSecret(bytes.Repeat([]byte{1}, 32))
-	r, _ := kmsctx.NewRawAES("example", "key", key)
-	e, _ := kmsctx.New(r, nil)
-	mine, _ := kmsctx.NewContext(map[string]string{"tenant": "acme"})
-	theirs, _ := kmsctx.NewContext(map[string]string{"tenant": "other"})
-	m, _ := e.Seal(context.Background(), nil, []byte("func main() {}"), mine)
-	_, err := e.Open(context.Background(), nil, m, theirs)
-	fmt.Println(errors.Is(err, kmsctx.ErrContextMismatch))
-	plain, err := e.Open(context.Background(), nil, m, mine)
-	fmt.Println(string(plain), err)
-	// Output:
-	// true
-	// func main() {} <nil>
-}

@@ -87,7 +87,7 @@ func (d *Reader) fill(n, most int) error {
 			d.r = 0
 		}
 		if d.n == len(d.buf) {
-			b := make([]byte, min(max(2*len(d.buf), 2<<10), max(most, n)))
+			b := make([]byte, min(max(4*len(d.buf), 2<<10), max(most, n)))
 			d.n, d.r = copy(b, d.buf[d.r:d.n]), 0
 			clear(d.buf)
 			d.buf = b
