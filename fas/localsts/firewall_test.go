@@ -72,11 +72,12 @@ func TestFirewallRotates(t *testing.T) {
 	if since := o.wall.SessionKeysSince(); time.Since(since) > time.Minute {
 		t.Error(since)
 	}
-	o.ok(o.wall.RotateSessionKeys(ctx, 0))
+	o.ok(o.wall.RotateSessionKeys(ctx, 4*time.Second))
 	if m := o.wall.VerifierMaterial(); m.Version != 2 || len(m.Keys) != 2 || rec.last() != "firewall.session-keys.rotate" {
 		t.Errorf("%d, %d, %q", m.Version, len(m.Keys), rec.last())
 	}
 	check("made before, asked for after", bucket, before, nil)
+	check("made while the new keys wait, where nobody said so", still, o.issue(0), nil)
 	time.Sleep(time.Until(o.wall.SessionKeysSince()) + 10*time.Millisecond)
 	after := o.issue(0)
 	check("with the new keys, where nobody said so", still, after, localsts.ErrUnknownKey)

@@ -69,7 +69,8 @@ func (o *office) open() {
 // issue asks for a session on a bucket, as a customer's signed call does.
 func (o *office) issue(ttl time.Duration) *fas.Session {
 	o.t.Helper()
-	body := []byte(`{"dataReference":{"s3Reference":{"uri":"s3://acme/src/"}}}`)
+	// Two calls of one second differ.
+	body := []byte(`{"dataReference":{"s3Reference":{"uri":"s3://acme/src/"}},"nonce":"` + tenant.NewRequestID().String() + `"}`)
 	r, err := http.NewRequest(http.MethodPost, "http://service.local/CreateCustomization", bytes.NewReader(body))
 	o.ok(err)
 	o.ok(sigv4.SignRequest(r, body, sigv4.Credentials{AccessKeyID: o.user, Secret: tenant.NewSecret([]byte(o.key)), Region: "us-east-1", Service: "codewhisperer"}, time.Now()))

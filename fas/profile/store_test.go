@@ -1,6 +1,7 @@
 package profile_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -412,4 +413,51 @@ func TestStoreIsConcurrent(t *testing.T) {
 	close(stop)
 	wg.Wait()
 	h.inForce(21)
+}
+
+// A state that is accepted is one that the package writes, and what it says
+// holds.
+func FuzzState(f *testing.F) {
+	h := newShelf(f)
+	h.put("a.json", approved(f, at(3, func(p *profile.Profile) { p.NotAfter = p.NotBefore.Add(300 * 24 * time.Hour) })))
+	in, err := h.open().Get("source")
+	if err != nil {
+		f.Fatal(err)
+	}
+	written, err := os.ReadFile(h.state)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{string(written), `{"profiles":{}}`, `{"profiles":{"source":{"version":4,"hash":"` + strings.Repeat("0", 64) + `"}}}`, `{"profiles":{"source":{"version":3,"hash":"` + strings.Repeat("0", 64) + `"}}}`, `{}`, ``, `{"profiles":{"source":{"version":1}}}`} {
+		f.Add([]byte(s))
+	}
+	dir, keys := h.dir, h.keys
+	f.Fuzz(func(t *testing.T, b []byte) {
+		state := filepath.Join(t.TempDir(), "state")
+		if err := os.WriteFile(state, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := profile.OpenStore(dir, state, keys, func(profile.Change) {}, &profile.StoreOptions{Every: -1})
+		if err != nil {
+			if s != nil || !errors.Is(err, profile.ErrStore) {
+				t.Fatal(err)
+			}
+			return
+		}
+		defer s.Close()
+		var said struct {
+			Profiles map[string]struct {
+				Version int
+				Hash    string
+			}
+		}
+		if err := json.Unmarshal(b, &said); err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Get("source")
+		was, there := said.Profiles["source"]
+		if (err == nil) != (!there || was.Version < 3 || was.Version == 3 && was.Hash == in.Hash()) {
+			t.Fatalf("%s: %v", b, err)
+		}
+	})
 }

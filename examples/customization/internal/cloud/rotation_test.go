@@ -20,7 +20,7 @@ func TestRotatedKeys(t *testing.T) {
 	}
 	before, _ := w.session("src/", time.Minute)
 	check("before", before, 200)
-	if err := w.srv.RotateSessionKeys(t.Context(), 0); err != nil {
+	if err := w.srv.RotateSessionKeys(t.Context(), 4*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	check("while the new keys wait", before, 200)
