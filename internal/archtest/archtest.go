@@ -46,6 +46,7 @@ type Room struct {
 var Rooms = []Room{
 	{Dir: "tenant", Floor: 0},
 	{Dir: "internal/filelock", Floor: 0},
+	{Dir: "internal/sabotage", Floor: 0},
 	{Dir: "audit", Floor: 1, Outside: []string{"golang.org/x/mod/sumdb"}},
 	{Dir: "audit/audittest", Floor: 6, Allow: []string{"testing"}},
 	{Dir: "authz", Floor: 2, Outside: []string{"github.com/cedar-policy/cedar-go"}},
