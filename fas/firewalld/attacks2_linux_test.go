@@ -31,15 +31,15 @@ import (
 	"github.com/cloisterdev/cloister/tenant"
 )
 
-// teams are the three keys that approve.
-type teams struct {
+// approvers are the three keys that approve.
+type approvers struct {
 	ring  profile.Keyring
 	seeds map[profile.Role][]byte
 }
 
-func newTeams(t *testing.T) teams {
+func newApprovers(t *testing.T) approvers {
 	t.Helper()
-	k := teams{profile.Keyring{}, map[profile.Role][]byte{}}
+	k := approvers{profile.Keyring{}, map[profile.Role][]byte{}}
 	for _, r := range []profile.Role{profile.Service, profile.Security, profile.Identity} {
 		public, private, err := ed25519.GenerateKey(nil)
 		if err != nil {
@@ -54,7 +54,7 @@ func newTeams(t *testing.T) teams {
 	return k
 }
 
-func (k teams) sign(t *testing.T, version int, action string, roles ...profile.Role) []byte {
+func (k approvers) sign(t *testing.T, version int, action string, roles ...profile.Role) []byte {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Second)
 	env, err := profile.New(profile.Profile{ID: firewalld.SourceProfile, Version: version, Operations: []string{"/CreateCustomization"}, Callers: []string{"front-end"},
@@ -74,7 +74,7 @@ func (k teams) sign(t *testing.T, version int, action string, roles ...profile.R
 var everyTeam = []profile.Role{profile.Service, profile.Security, profile.Identity}
 
 // store is a real folder of profiles, with one that allows s3:GetObject.
-func (k teams) store(t *testing.T) (*profile.Store, string) {
+func (k approvers) store(t *testing.T) (*profile.Store, string) {
 	t.Helper()
 	dir := t.TempDir()
 	state := filepath.Join(t.TempDir(), "state")
@@ -91,12 +91,12 @@ func (k teams) store(t *testing.T) (*profile.Store, string) {
 }
 
 func onlyGet(t *testing.T) func(*firewalld.Options) {
-	s, _ := newTeams(t).store(t)
+	s, _ := newApprovers(t).store(t)
 	return func(o *firewalld.Options) { o.Profiles = s }
 }
 
 func profileTampering(t *testing.T) {
-	k := newTeams(t)
+	k := newApprovers(t)
 	store, file := k.store(t)
 	w := newWall(t, func(o *firewalld.Options) { o.Profiles = store })
 	id, _ := w.row(w.a)
@@ -116,7 +116,7 @@ func profileTampering(t *testing.T) {
 	env.Payload = bytes.Replace(env.Payload, []byte(`"version":2`), []byte(`"version":9`), 1)
 	changed, err := json.Marshal(env)
 	w.ok(err)
-	foreign := newTeams(t)
+	foreign := newApprovers(t)
 	for name, envelope := range map[string][]byte{
 		"a changed payload":     changed,
 		"two teams":             k.sign(t, 9, "s3:ListBucket", profile.Service, profile.Security),
