@@ -389,7 +389,7 @@ func keyInFrontEnd(t *testing.T) {
 	}
 	secret := []byte(w.a.key.SecretAccessKey)
 	root := bytes.Repeat([]byte{7}, 32)
-	material := w.srv.VerifierMaterial()
+	material := w.srv.VerifierMaterial().Keys[0]
 	for name, what := range map[string][]byte{"a tenant's secret": secret, "its key of the day": []byte("AWS4" + w.a.key.SecretAccessKey), "the root key": root, "the sessions' key": material.Service,
 		"that in hex": []byte(hex.EncodeToString(material.Service)), "the secret in base64": []byte(base64.StdEncoding.EncodeToString(secret))} {
 		if holds(held, what) {
