@@ -37,6 +37,7 @@ const usage = `Usage: cloister COMMAND [flags]
   profile show FILE print a profile for a reviewer: --json; --payload for ssh-keygen
   profile diff OLD NEW
                     say in words what a new version widens and narrows: --json
+  kms serve, init   a key service that speaks AWS KMS's wire protocol
   invariants        print what must never happen, and what attacks it: --json
 `
 
@@ -70,6 +71,8 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 		err = envelope(ctx, args[0], args[1:], in, out, errOut)
 	case args[0] == "profile":
 		err = profileCommand(args[1:], out, errOut)
+	case args[0] == "kms":
+		err = kmsCommand(ctx, args[1:], out, errOut)
 	case args[0] == "invariants":
 		err = invariants(args[1:], out)
 	default:

@@ -82,6 +82,15 @@ func parseStatement(version string, raw []byte) (s keyStatement, err error) {
 		return s, fmtErr(ErrPolicy, "a statement without Principal")
 	}
 	delete(fields, "Principal")
+	// A Sid decides nothing, and those of key policies have spaces, AWS's own
+	// default among them.
+	if sid, ok := fields["Sid"]; ok {
+		var text string
+		if err := json.Unmarshal(sid, &text); err != nil {
+			return s, fmtErr(ErrPolicy, "a Sid that is no text")
+		}
+		delete(fields, "Sid")
+	}
 	if s.anyone, s.principals, err = parsePrincipal(who); err != nil {
 		return s, err
 	}

@@ -1,13 +1,11 @@
 package localkms
 
-import (
-	"strings"
-)
+import "strings"
 
 // resolve finds the key that an ID, an alias, or the ARN of either names.
 func (c *call) resolve(name string) (string, *key, error) {
 	if name == "" || len(name) > 2048 || !validText(name) {
-		return "", nil, invalid("KeyId is %v", errNotKey)
+		return "", nil, invalid("KeyId is an ID, an ARN, alias/NAME or an alias's ARN")
 	}
 	c.via = ""
 	if strings.HasPrefix(name, "arn:") {

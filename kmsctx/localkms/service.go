@@ -3,7 +3,6 @@ package localkms
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -292,4 +291,8 @@ func (c *call) request(id string, k *key, a access) policy.Request {
 	return policy.Request{Action: "kms:" + a.op, Resource: c.s.arn("key/" + id), Context: ctx, Multi: multi}
 }
 
-var errNotKey = errors.New("an ID, an ARN, alias/NAME or an alias's ARN")
+// Region returns the region that the service is in.
+func (s *Service) Region() string { return s.o.Region }
+
+// Root returns the ARN of the account's root.
+func (s *Service) Root() string { return rootARN(s.o.Account) }

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/kmsctx/kmsserver"
+	"github.com/cloisterdev/cloister/kmsctx/localkms"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+const kmsUsage = `Usage: cloister kms init  --root-key FILE --principals FILE
+       cloister kms serve --dir DIR --root-key FILE --principals FILE [flags]
+
+A key service that speaks the wire protocol of AWS KMS. The AWS SDKs and the AWS
+CLI drive it as they are; grants, constraints, tokens and key policies decide.
+
+init makes a root key and the access key of the account's root, in files that
+only you can read. It overwrites nothing.
+
+  --dir DIR          the store; it is made if it is not there
+  --root-key FILE    32 bytes, or their base64: what the store is sealed with.
+                     Keep it, and a copy of it, somewhere else than DIR
+  --principals FILE  {"principals": [{"accessKeyId", "secretAccessKey", "arn",
+                     "policy"}]}; policy, in the IAM language, may be absent
+  --listen HOST:PORT where to serve (127.0.0.1:7071); other addresses than
+                     loopback need --tls-cert and --tls-key
+  --audit DIR        the audit log of every call (DIR/audit)
+  --region, --account
+                     as in ARNs (us-east-1, 000000000000)
+  --propagation TIME for how long a new grant needs its token (0s)
+  --tls-cert, --tls-key FILE
+                     PEM files
+`
+
+var errKMS = fmt.Errorf("%w: cloister kms init | serve; see cloister kms --help", errUsage)
+
+// kmsArgs are the flags of kms.
+type kmsArgs struct {
+	dir, root, principals, listen, audit, region, account, cert, key string
+	propagation                                                      time.Duration
+}
+
+func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
+	if len(args) == 0 {
+		return errKMS
+	}
+	if args[0] == "--help" || args[0] == "-h" || args[0] == "help" {
+		_, err := fmt.Fprint(out, kmsUsage)
+		return err
+	}
+	var a kmsArgs
+	f := flag.NewFlagSet("kms", flag.ContinueOnError)
+	f.SetOutput(errOut)
+	f.Usage = func() { fmt.Fprint(errOut, kmsUsage) }
+	f.StringVar(&a.dir, "dir", "", "")
+	f.StringVar(&a.root, "root-key", "", "")
+	f.StringVar(&a.principals, "principals", "", "")
+	f.StringVar(&a.listen, "listen", "127.0.0.1:7071", "")
+	f.StringVar(&a.audit, "audit", "", "")
+	f.StringVar(&a.region, "region", "us-east-1", "")
+	f.StringVar(&a.account, "account", "000000000000", "")
+	f.StringVar(&a.cert, "tls-cert", "", "")
+	f.StringVar(&a.key, "tls-key", "", "")
+	f.DurationVar(&a.propagation, "propagation", 0, "")
+	if err := f.Parse(args[1:]); err != nil {
+		return errors.Join(errKMS, err)
+	}
+	switch {
+	case f.NArg() > 0:
+		return fmt.Errorf("%w: kms %s takes flags only", errUsage, args[0])
+	case a.root == "" || a.principals == "":
+		return fmt.Errorf("%w: kms %s needs --root-key and --principals", errUsage, args[0])
+	case args[0] == "init":
+		return a.init(out)
+	case args[0] == "serve" && a.dir == "":
+		return fmt.Errorf("%w: kms serve needs --dir", errUsage)
+	case args[0] == "serve":
+		return a.serve(ctx, out)
+	}
+	return errKMS
+}
+
+func (a kmsArgs) init(out io.Writer) error {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	defer clear(key)
+	secret := make([]byte, 40)
+	_, _ = rand.Read(secret)
+	type principal struct {
+		AccessKeyID     string `json:"accessKeyId"`
+		SecretAccessKey string `json:"secretAccessKey"`
+		ARN             string `json:"arn"`
+	}
+	who := principal{"AKID" + strings.ToUpper(hex.EncodeToString(secret[:8])), base64.RawURLEncoding.EncodeToString(secret[8:]), "arn:aws:iam::" + a.account + ":root"}
+	b, err := json.MarshalIndent(map[string][]principal{"principals": {who}}, "", "  ")
+	if err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		path string
+		b    []byte
+	}{{a.root, []byte(base64.StdEncoding.EncodeToString(key) + "\n")}, {a.principals, append(b, '\n')}} {
+		w, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			fmt.Fprintf(out, "%s is there already and stays as it is\n", f.path)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(f.b)
+		if err = errors.Join(err, w.Sync(), w.Close()); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "made %s\n", f.path)
+	}
+	return nil
+}
+
+// rootKey reads a root key: 32 bytes, or their base64 and white space.
+func rootKey(path string) (tenant.Secret, error) {
+	b, err := readSmall(path, 1024)
+	if err != nil {
+		return tenant.Secret{}, err
+	}
+	defer clear(b)
+	key := b
+	if len(b) != 32 {
+		if key, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(b))); err != nil || len(key) != 32 {
+			return tenant.Secret{}, fmt.Errorf("%s: a root key is 32 bytes, or their base64", path)
+		}
+	}
+	defer clear(key)
+	return tenant.NewSecret(key), nil
+}
+
+// readSmall reads a file that holds secrets: nobody else may read it.
+func readSmall(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s: others can read it (mode %04o): chmod 600 it", path, info.Mode().Perm())
+	}
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%s: more than %d bytes", path, limit)
+	}
+	return b, err
+}
+
+func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
+	key, err := rootKey(a.root)
+	if err != nil {
+		return err
+	}
+	defer key.Destroy()
+	b, err := readSmall(a.principals, 1<<20)
+	if err != nil {
+		return err
+	}
+	who, err := kmsserver.ParsePrincipals(b)
+	clear(b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", a.principals, err)
+	}
+	store, err := localkms.Open(a.dir, key)
+	if err != nil {
+		return fmt.Errorf("%s: %w", a.dir, err)
+	}
+	if a.audit == "" {
+		a.audit = filepath.Join(a.dir, "audit")
+	}
+	log, err := audit.Open(a.audit, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	service, err := localkms.NewService(store, kmsAudit{log}, &localkms.Options{Account: a.account, Region: a.region, Propagation: a.propagation})
+	if err != nil {
+		return err
+	}
+	handler, err := kmsserver.New(service, who, &kmsserver.Options{Refused: func(r *http.Request, err error) {
+		_ = log.Append(r.Context(), audit.Event{Time: time.Now(), Kind: "kms.request", Decision: audit.Deny, Reason: "not-accepted",
+			Detail: map[string]string{"error": clip(err.Error())}})
+	}})
+	if err != nil {
+		return err
+	}
+	var c *tls.Config
+	scheme := "http"
+	if a.cert != "" || a.key != "" {
+		pair, err := tls.LoadX509KeyPair(a.cert, a.key)
+		if err != nil {
+			return err
+		}
+		c, scheme = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, "https"
+	}
+	l, err := kmsserver.Listen(a.listen, c)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, `serving on %s://%s
+
+Point AWS SDKs and the AWS CLI at it; the access keys are those of %s:
+  export AWS_ENDPOINT_URL_KMS=%s://%s AWS_REGION=%s
+  export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...
+  aws kms create-key
+`, scheme, l.Addr(), a.principals, scheme, l.Addr(), a.region)
+	return kmsserver.Serve(ctx, l, handler)
+}
+
+// kmsAudit writes the service's events to the audit log: what was granted is
+// durable before it is answered.
+type kmsAudit struct{ log audit.Recorder }
+
+// Record implements [localkms.Recorder].
+func (k kmsAudit) Record(ctx context.Context, e localkms.Event) error {
+	ev := audit.Event{Time: e.Time, Kind: "kms." + strings.ToLower(e.Operation), Decision: audit.Allow, Reason: "ok", Detail: map[string]string{}}
+	for name, v := range map[string]string{"principal": e.Principal, "request": e.RequestID, "key": e.KeyID, "to_key": e.ToKeyID, "grant": e.GrantID,
+		"context": contextText(e.Context), "to_context": contextText(e.ToContext)} {
+		if v != "" {
+			ev.Detail[name] = clip(v)
+		}
+	}
+	if e.DryRun {
+		ev.Detail["dry_run"] = "true"
+	}
+	if e.Code != "" {
+		ev.Decision, ev.Reason = audit.Deny, strings.ToLower(e.Code)
+		return k.log.Append(ctx, ev)
+	}
+	return k.log.Record(ctx, ev)
+}
+
+func contextText(pairs map[string]string) string {
+	if len(pairs) == 0 {
+		return ""
+	}
+	b, err := json.Marshal(pairs)
+	if err != nil {
+		return "unreadable"
+	}
+	return string(b)
+}
+
+// clip keeps what an audit record can hold.
+func clip(s string) string {
+	const most = 1000
+	if len(s) > most {
+		return s[:most] + "..."
+	}
+	return s
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cloisterdev/cloister/audit"
+)
+
+const kmsPrincipals = `{"principals": [
+	{"accessKeyId": "AKIDROOT", "secretAccessKey": "root-secret-0123456789", "arn": "arn:aws:iam::000000000000:root"},
+	{"accessKeyId": "AKIDUSER", "secretAccessKey": "user-secret-0123456789", "arn": "arn:aws:iam::000000000000:user/user"},
+	{"accessKeyId": "AKIDOTHER", "secretAccessKey": "other-secret-0123456789", "arn": "arn:aws:iam::000000000000:user/other"}]}`
+
+// serveKMS runs the command until the test ends, and returns its endpoint.
+func serveKMS(t *testing.T, more ...string) (endpoint, dir string, stop func()) {
+	t.Helper()
+	dir = t.TempDir()
+	root, who := filepath.Join(dir, "root.key"), filepath.Join(dir, "principals.json")
+	for path, text := range map[string]string{root: strings.Repeat("k", 32), who: kmsPrincipals} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r, w := io.Pipe()
+	done := make(chan int, 1)
+	var errOut strings.Builder
+	go func() {
+		args := append([]string{"kms", "serve", "--dir", filepath.Join(dir, "store"), "--root-key", root, "--principals", who, "--listen", "127.0.0.1:0"}, more...)
+		done <- command(ctx, args, strings.NewReader(""), w, &errOut)
+		w.Close()
+	}()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatalf("%v: %s", err, errOut.String())
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	var once bool
+	stop = func() {
+		if once {
+			return
+		}
+		once = true
+		cancel()
+		if code := <-done; code != 0 {
+			t.Errorf("exit code %d: %s", code, errOut.String())
+		}
+	}
+	t.Cleanup(stop)
+	return strings.TrimSpace(strings.TrimPrefix(line, "serving on ")), dir, stop
+}
+
+// boto3, as it comes, calls every operation, and is refused in every way.
+func TestKMSBoto3(t *testing.T) {
+	t.Parallel()
+	python := os.Getenv("CLOISTER_PEER_PYTHON")
+	if python == "" {
+		t.Skip("CLOISTER_PEER_PYTHON names no Python with boto3")
+	}
+	if out, err := exec.Command(python, "-c", "import boto3").CombinedOutput(); err != nil {
+		t.Skipf("that Python has no boto3: %s", out)
+	}
+	url, dir, stop := serveKMS(t, "--propagation", "1h")
+	cmd := exec.CommandContext(t.Context(), python, "../../kmsctx/kmsserver/testdata/drive.py", url,
+		"AKIDROOT", "root-secret-0123456789", "AKIDUSER", "user-secret-0123456789", "AKIDOTHER", "other-secret-0123456789")
+	cmd.Env = append(os.Environ(), "AWS_EC2_METADATA_DISABLED=true", "AWS_ENDPOINT_URL=", "AWS_SESSION_TOKEN=")
+	out, err := cmd.CombinedOutput()
+	for _, line := range strings.Split(string(out), "\n") {
+		if !strings.HasPrefix(line, "ok ") && line != "" {
+			t.Error(line)
+		}
+	}
+	if err != nil {
+		t.Errorf("%v", err)
+	}
+	t.Logf("%d checks", strings.Count("\n"+string(out), "\nok "))
+	stop()
+	// Every call is in the log, with its encryption context.
+	if rep, err := audit.Verify(filepath.Join(dir, "store", "audit"), nil); err != nil || rep.Records < 100 {
+		t.Errorf("%d records, %v", rep.Records, err)
+	}
+	seen := map[string]bool{}
+	for e, err := range audit.Read(filepath.Join(dir, "store", "audit")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[e.Kind+" "+e.Reason] = true
+		if strings.Contains(e.Detail["context"], "tenant") && e.Detail["principal"] != "" {
+			seen["context"] = true
+		}
+	}
+	for _, want := range []string{"kms.decrypt ok", "kms.decrypt invalidciphertextexception", "kms.decrypt accessdeniedexception", "kms.retiregrant ok",
+		"kms.encrypt dryrunoperationexception", "kms.request not-accepted", "context"} {
+		if !seen[want] {
+			t.Errorf("the log has no %s", want)
+		}
+	}
+}
+
+func TestKMSRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	key, who := file("key", strings.Repeat("k", 32), 0o600), file("who", kmsPrincipals, 0o600)
+	store := filepath.Join(dir, "store")
+	for name, c := range map[string]struct {
+		code int
+		want string
+		args []string
+	}{
+		"nothing":         {2, "usage", nil},
+		"no such verb":    {2, "usage", []string{"sing", "--root-key", key, "--principals", who}},
+		"no files":        {2, "--root-key and --principals", []string{"serve", "--dir", store}},
+		"no store":        {2, "--dir", []string{"serve", "--root-key", key, "--principals", who}},
+		"argument":        {2, "flags only", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "x"}},
+		"absent key":      {1, "no such file", []string{"serve", "--dir", store, "--root-key", filepath.Join(dir, "none"), "--principals", who}},
+		"short key":       {1, "32 bytes", []string{"serve", "--dir", store, "--root-key", file("short", "k", 0o600), "--principals", who}},
+		"public key file": {1, "others can read", []string{"serve", "--dir", store, "--root-key", file("open", strings.Repeat("k", 32), 0o644), "--principals", who}},
+		"public secrets":  {1, "others can read", []string{"serve", "--dir", store, "--root-key", key, "--principals", file("openwho", kmsPrincipals, 0o640)}},
+		"nobody":          {1, "nobody may call", []string{"serve", "--dir", store, "--root-key", key, "--principals", file("none.json", `{"principals":[]}`, 0o600)}},
+		"the network":     {1, "without TLS", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--listen", "0.0.0.0:0"}},
+		"account":         {1, "twelve digits", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--account", "1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, errOut strings.Builder
+			if code := run(append([]string{"kms"}, c.args...), &out, &errOut); code != c.code || !strings.Contains(errOut.String(), c.want) {
+				t.Errorf("code %d: %s", code, errOut.String())
+			}
+		})
+	}
+	var out, errOut strings.Builder
+	if code := run([]string{"kms", "--help"}, &out, &errOut); code != 0 || !strings.Contains(out.String(), "--principals") {
+		t.Errorf("--help: %d", code)
+	}
+}
+
+func TestKMSInit(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	key, who := filepath.Join(dir, "key"), filepath.Join(dir, "who")
+	for i := range 2 {
+		var out, errOut strings.Builder
+		if code := run([]string{"kms", "init", "--root-key", key, "--principals", who}, &out, &errOut); code != 0 {
+			t.Fatal(errOut.String())
+		}
+		if want := []string{"made", "stays as it is"}[i]; strings.Count(out.String(), want) != 2 {
+			t.Errorf("run %d: %s", i, out.String())
+		}
+	}
+	for _, p := range []string{key, who} {
+		if info, err := os.Stat(p); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", p, info, err)
+		}
+	}
+	if _, err := rootKey(key); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,62 @@
+package kmsserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Listen opens address, HOST:PORT; port 0 means any. Without a certificate it
+// refuses, with [ErrConfig], addresses other than those of loopback: signatures
+// keep requests from being altered, not from being read.
+func Listen(address string, c *tls.Config) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("%w: an address is HOST:PORT", ErrConfig)
+	}
+	ip := net.ParseIP(host)
+	if c == nil && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("%w: without TLS only 127.0.0.1 and [::1] are served", ErrConfig)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil || c == nil {
+		return l, err
+	}
+	c = c.Clone()
+	if c.MinVersion < tls.VersionTLS12 {
+		c.MinVersion = tls.VersionTLS12
+	}
+	return tls.NewListener(l, c), nil
+}
+
+// grace is how long calls under way may take after the server was told to stop.
+const grace = 5 * time.Second
+
+// Serve answers calls until ctx ends, lets those under way finish, and returns.
+// It closes the listener.
+func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	over, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := srv.Shutdown(over)
+	if err != nil {
+		err = errors.Join(err, srv.Close())
+	}
+	if serr := <-failed; !errors.Is(serr, http.ErrServerClosed) {
+		err = errors.Join(err, serr)
+	}
+	return err
+}

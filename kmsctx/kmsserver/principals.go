@@ -1,0 +1,170 @@
+package kmsserver
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+
+	"github.com/cloisterdev/cloister/fas/policy"
+	"github.com/cloisterdev/cloister/fas/sigv4"
+	"github.com/cloisterdev/cloister/kmsctx/localkms"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// ErrConfig reports a part that is missing or not accepted.
+var ErrConfig = errors.New("kmsserver: configuration not accepted")
+
+// Principals are who may call: access keys, and whose they are.
+type Principals struct{ byKey map[string]principal }
+
+type principal struct {
+	secret tenant.Secret
+	who    localkms.Principal
+}
+
+// maxPrincipals is the largest principals file, in bytes.
+const maxPrincipals = 1 << 20
+
+var (
+	accessKey    = regexp.MustCompile(`^[A-Za-z0-9_-]{4,128}$`)
+	principalARN = regexp.MustCompile(`^arn:aws[a-z-]*:(iam|sts)::[0-9]{12}:(root|[a-z-]+/[!-)+->@-~]{1,200})$`)
+)
+
+// ParsePrincipals reads a principals file, strictly:
+//
+//	{"principals": [{
+//	    "accessKeyId": "AKIDINDEXER", "secretAccessKey": "at least 16 characters",
+//	    "arn": "arn:aws:iam::000000000000:user/indexer",
+//	    "policy": {"Version": "2012-10-17", "Statement": [...]}
+//	}]}
+//
+// policy is what the account allows the principal where a key's policy leaves it
+// to the account; without it, key policies and grants alone decide. The account's
+// root needs none. Errors wrap [ErrConfig] and repeat no secret.
+func ParsePrincipals(b []byte) (*Principals, error) {
+	if len(b) > maxPrincipals {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrConfig, maxPrincipals)
+	}
+	var file struct {
+		Principals []struct {
+			AccessKeyID     string          `json:"accessKeyId"`
+			SecretAccessKey string          `json:"secretAccessKey"`
+			ARN             string          `json:"arn"`
+			Policy          json.RawMessage `json:"policy"`
+		} `json:"principals"`
+	}
+	if err := strict(b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&file); err != nil {
+		return nil, fmt.Errorf("%w: not a principals file", ErrConfig)
+	}
+	out := &Principals{map[string]principal{}}
+	for i, p := range file.Principals {
+		bad := func(what string) (*Principals, error) {
+			return nil, fmt.Errorf("%w: principal %d: %s", ErrConfig, i+1, what)
+		}
+		if !accessKey.MatchString(p.AccessKeyID) || len(p.SecretAccessKey) < 16 || len(p.SecretAccessKey) > 256 {
+			return bad("an access key ID has 4 to 128 letters and digits, its secret 16 to 256 characters")
+		}
+		if !principalARN.MatchString(p.ARN) {
+			return bad("arn is that of a root, user or role, without wildcards")
+		}
+		if _, twice := out.byKey[p.AccessKeyID]; twice {
+			return bad("the access key ID occurs twice")
+		}
+		who := localkms.Principal{ARN: p.ARN}
+		if len(p.Policy) > 0 {
+			var err error
+			if who.Policy, err = policy.Parse(p.Policy); err != nil {
+				return bad("policy: " + err.Error())
+			}
+		}
+		out.byKey[p.AccessKeyID] = principal{tenant.NewSecret([]byte(p.SecretAccessKey)), who}
+	}
+	if len(out.byKey) == 0 {
+		return nil, fmt.Errorf("%w: nobody may call", ErrConfig)
+	}
+	return out, nil
+}
+
+func (p *Principals) key(id string) (sigv4.Key, bool) {
+	x, ok := p.byKey[id]
+	return sigv4.Key{Secret: x.secret}, ok
+}
+
+// maxDepth is how deep JSON may be nested: a policy needs about eight.
+const maxDepth = 16
+
+var errJSON = errors.New("not one JSON object with every member once")
+
+// strict accepts one JSON object in which no object has a member twice, and at
+// the top not even in another case: encoding/json would take the last.
+func strict(b []byte) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	t, err := d.Token()
+	if err != nil || t != json.Delim('{') {
+		return errJSON
+	}
+	if err := members(d, 1); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errJSON
+	}
+	return nil
+}
+
+func members(d *json.Decoder, depth int) error {
+	seen := map[string]bool{}
+	for d.More() {
+		t, err := d.Token()
+		name, ok := t.(string)
+		if err != nil || !ok {
+			return errJSON
+		}
+		if depth == 1 {
+			name = string(bytes.ToLower([]byte(name)))
+		}
+		if seen[name] {
+			return errJSON
+		}
+		seen[name] = true
+		if err := value(d, depth); err != nil {
+			return err
+		}
+	}
+	_, err := d.Token()
+	return err
+}
+
+func value(d *json.Decoder, depth int) error {
+	t, err := d.Token()
+	if err != nil {
+		return errJSON
+	}
+	switch t {
+	case json.Delim('{'), json.Delim('['):
+		if depth++; depth > maxDepth {
+			return errJSON
+		}
+	default:
+		return nil
+	}
+	if t == json.Delim('{') {
+		return members(d, depth)
+	}
+	for d.More() {
+		if err := value(d, depth); err != nil {
+			return err
+		}
+	}
+	_, err = d.Token()
+	return err
+}
