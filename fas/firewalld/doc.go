@@ -10,10 +10,16 @@
 //     changed, or put in the place of another, opens nothing.
 //   - What a tenant decides is recorded and in force before its next call.
 //   - A grant that no row names is retired when the directory is opened.
+//   - [OpenProfiles] takes profiles and the keyring of those who approve them
+//     from outside of the directory, and never goes back to an older version.
+//   - The keys of sessions change while it serves, recorded first, and no
+//     session notices; see [Server.RotateSessionKeys].
 //
 // # What it refuses
 //
-//	fas.ErrConfig      [Open] without a recorder, options or operations
+//	fas.ErrConfig      [Open] without a recorder, options or operations; profiles
+//	                   or a keyring within the directory
+//	profile.ErrStore   the versions of profiles that were in force are lost
 //	ErrNoTenant        a user for, or a change of, a tenant that is not there
 //	authz.ErrRejected  policies of a tenant that are wrong, with the change
 //	                   that they came in
@@ -29,6 +35,8 @@
 // Whoever holds the directory and the root key is every tenant. Whoever may
 // write the directory can put an old file in the place of a new one of the same
 // name. The three role keys of the built-in profile are made here and thrown
-// away after signing; the profile lies beside its keyring, and a deployment
-// with three teams brings its own.
+// away after signing, and the profile lies beside its keyring: nobody but this
+// package approved it. A deployment with three teams gives Options.Profiles what
+// [OpenProfiles] returns, and writes profiles and keyring as another user than
+// the firewall's.
 package firewalld

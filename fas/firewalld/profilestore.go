@@ -30,8 +30,12 @@ func OpenProfiles(dir string, root tenant.Secret, profiles, keyring string, rec 
 		return nil, fas.ErrConfig
 	}
 	for _, p := range []string{profiles, keyring} {
-		if in, err := within(dir, p); in || err != nil {
-			return nil, errors.Join(fmt.Errorf("%w: %s is within the firewall's own directory", fas.ErrConfig, filepath.Base(p)), err)
+		in, err := within(dir, p)
+		if err != nil {
+			return nil, err
+		}
+		if in {
+			return nil, fmt.Errorf("%w: %s is within the firewall's own directory", fas.ErrConfig, filepath.Base(p))
 		}
 	}
 	b, err := os.ReadFile(keyring)

@@ -210,6 +210,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add(unsigned(f, ordinary()))
 	f.Add(signed(f, unsigned(f, ordinary()), "service", "service", "security"))
 	f.Add(envelope(f, `{"id":"x","ID":"y"}`))
+	f.Add(withSignature(f, signed(f, unsigned(f, ordinary()), "service", "security"), newSigner(f, "ssh-ed25519", "identity").binary([]byte(payload(f, good)))))
 	f.Add([]byte(`{"payloadType":"application/vnd.cloister.profile.v1+json","payload":null,"signatures":null}`))
 	want := payload(f, good)
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -123,8 +123,11 @@ func AttachSSH(env, armoured []byte) ([]byte, error) {
 		return nil, err
 	}
 	armoured = bytes.TrimSpace(armoured)
+	if len(armoured) > MaxSize || !bytes.HasPrefix(armoured, []byte("-----BEGIN ")) {
+		return nil, fmt.Errorf("%w: not one armoured SSH signature", ErrMalformed)
+	}
 	block, rest := pem.Decode(armoured)
-	if len(armoured) > MaxSize || !bytes.HasPrefix(armoured, []byte("-----BEGIN ")) || block == nil || block.Type != sshArmour || len(block.Headers) > 0 || len(rest) > 0 {
+	if block == nil || block.Type != sshArmour || len(block.Headers) > 0 || len(rest) > 0 {
 		return nil, fmt.Errorf("%w: not one armoured SSH signature", ErrMalformed)
 	}
 	s, err := parseSSH(block.Bytes)

@@ -55,7 +55,7 @@ var Rooms = []Room{
 	{Dir: "fas/sigv4", Floor: 3, Part: "fas"},
 	{Dir: "fas/httpsig", Floor: 3, Part: "fas"},
 	{Dir: "fas/policy", Floor: 3, Part: "fas"},
-	{Dir: "fas/profile", Floor: 3, Part: "fas", Outside: []string{"golang.org/x/crypto"}},
+	{Dir: "fas/profile", Floor: 3, Part: "fas"},
 	{Dir: "kmsctx", Floor: 3},
 	{Dir: "retrieval", Floor: 4, Outside: []string{"github.com/klauspost/compress"}},
 	{Dir: "gpuinfer", Floor: 4, Outside: []string{"golang.org/x/sys"}},
