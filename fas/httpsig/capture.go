@@ -145,8 +145,9 @@ func normalAuthority(host, scheme string) string {
 	return strings.TrimSuffix(host, ":80")
 }
 
-// unambiguous refuses paths of which two routers would make two things.
-func unambiguous(path string) error {
+// CheckPath refuses, with [ErrAmbiguousPath] or [ErrMalformed], an escaped path
+// of which two routers would make two things.
+func CheckPath(path string) error {
 	if !strings.HasPrefix(path, "/") {
 		return fmt.Errorf("%w: path", ErrMalformed)
 	}

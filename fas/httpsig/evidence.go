@@ -232,7 +232,7 @@ func (e *Evidence) derive() error {
 		return fmt.Errorf("%w: request target", ErrMalformed)
 	}
 	e.path, e.query = path, query
-	if err := unambiguous(path); err != nil {
+	if err := CheckPath(path); err != nil {
 		return err
 	}
 	var err error

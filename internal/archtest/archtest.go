@@ -66,6 +66,7 @@ var Rooms = []Room{
 	{Dir: "fas/localsts", Floor: 6},
 	{Dir: "fas/awssts", Floor: 6, Outside: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"}},
 	{Dir: "fas/firewalld", Floor: 6, Outside: []string{"go.etcd.io/bbolt", "golang.org/x/sys"}},
+	{Dir: "fas/oidc", Floor: 6, Outside: []string{"github.com/coreos/go-oidc/v3", "github.com/go-jose/go-jose/v4"}},
 	{Dir: "fas/sqlreplay", Floor: 6},
 	{Dir: "fas/firewalltest", Floor: 6, Allow: []string{"testing"}},
 	{Dir: "kmsctx/localkms", Floor: 6},

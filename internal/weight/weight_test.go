@@ -81,6 +81,8 @@ func TestRequirements(t *testing.T) {
 		{"fas parts", []string{"fas/sigv4", "fas/httpsig", "fas/policy"}, 1},
 		{"fas/awssts", []string{"fas/awssts"}, 13},
 		{"fas/awssts/accessgrants", []string{"fas/awssts/accessgrants"}, 15},
+		{"fas/oidc", []string{"fas/oidc"}, 8},
+		{"fas/sqlreplay", []string{"fas/sqlreplay"}, 1},
 		{"workflow", []string{"workflow"}, 3},
 		{"sandbox", []string{"sandbox"}, 6},
 	} {

@@ -1,0 +1,195 @@
+package oidc
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func (p *place) try(t testing.TB) error {
+	t.Helper()
+	_, _, err := p.through(t, request(t, origin+"/Op", p.acme.token(nil), p.key, time.Now()))
+	return err
+}
+
+// A provider's new key is fetched when it is first met; what the provider has
+// withdrawn verifies until its keys are fetched again.
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	old := p.acme.token(nil)
+	if err := p.try(t); err != nil {
+		t.Fatal(err)
+	}
+	p.acme.rotate()
+	if err := p.try(t); err != nil {
+		t.Errorf("with the new key: %v", err)
+	}
+	if _, _, err := p.through(t, request(t, origin+"/Op", old, p.key, time.Now())); err != nil {
+		t.Errorf("with the old key, which is still published: %v", err)
+	}
+	p.acme.mu.Lock()
+	p.acme.keys = p.acme.keys[:1]
+	p.acme.mu.Unlock()
+	provider := p.v.provider(p.acme.srv.URL)
+	provider.mu.Lock()
+	provider.fetched = time.Now().Add(-keysAge)
+	provider.mu.Unlock()
+	if _, _, err := p.through(t, request(t, origin+"/Op", old, p.key, time.Now())); !errors.Is(err, ErrToken) {
+		t.Errorf("with the old key, withdrawn: %v", err)
+	}
+	if err := p.try(t); err != nil {
+		t.Errorf("the control: %v", err)
+	}
+}
+
+// Without keys that are known to be the provider's, nobody is let in.
+func TestProviderFails(t *testing.T) {
+	t.Parallel()
+	only := func(path string, f http.HandlerFunc) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.HasSuffix(r.URL.Path, path) {
+				return false
+			}
+			f(w, r)
+			return true
+		}
+	}
+	long := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"x":"` + strings.Repeat("x", 2<<20) + `"}`))
+	}
+	text := func(s string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(s))
+		}
+	}
+	for _, c := range []struct {
+		name, path string
+		answer     http.HandlerFunc
+		want       error
+	}{
+		{"no document", "configuration", http.NotFound, ErrKeys},
+		{"document of another issuer", "configuration", text(`{"issuer":"https://other.example","jwks_uri":"https://other.example/jwks"}`), ErrKeys},
+		{"a document that has no end", "configuration", long, ErrKeys},
+		{"a document elsewhere", "configuration", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/moved", http.StatusFound) }, ErrKeys},
+		{"keys at an address of the machine's own network", "configuration", nil, ErrToken},
+		{"no keys", "jwks", http.NotFound, ErrToken},
+		{"an empty set", "jwks", text(`{"keys":[]}`), ErrToken},
+		{"not JSON", "jwks", text(`<html>`), ErrToken},
+		{"keys without end", "jwks", long, ErrToken},
+		{"keys elsewhere", "jwks", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/jwks2", http.StatusFound) }, ErrToken},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			if c.answer == nil {
+				c.answer = text(`{"issuer":"` + p.acme.srv.URL + `","jwks_uri":"http://169.254.169.254/jwks"}`)
+			}
+			p.acme.set(only(c.path, c.answer))
+			if err := p.try(t); !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			}
+			p.acme.set(nil)
+			if c.path == "jwks" { // the document that was kept is good
+				if err := p.try(t); err != nil {
+					t.Errorf("when it is back: %v", err)
+				}
+			}
+		})
+	}
+}
+
+// A caller who leaves does not wait for a provider that hangs.
+func TestProviderHangs(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	release := make(chan struct{})
+	defer close(release)
+	p.acme.srv.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })
+	token := p.acme.token(nil)
+	proof := proofOf(t, token, p.key, nil)
+	done := make(chan error, 2)
+	for range 2 { // one that asks, and one that waits for it
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			defer cancel()
+			_, err := p.v.provider(p.acme.srv.URL).get(ctx)
+			done <- err
+		}()
+	}
+	for range 2 {
+		if err := <-done; !errors.Is(err, ErrKeys) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	}
+	_ = proof
+}
+
+// Strangers cannot make the firewall ask a provider as often as they like.
+func TestProviderIsNotFlooded(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	if err := p.try(t); err != nil {
+		t.Fatal(err)
+	}
+	stranger := newIssuer(t)
+	for range 50 {
+		forged := stranger.token(func(_, c fields) { c["iss"] = p.acme.srv.URL })
+		if _, _, err := p.through(t, request(t, origin+"/Op", forged, p.key, time.Now())); !errors.Is(err, ErrToken) {
+			t.Fatal(err)
+		}
+	}
+	if n := p.acme.asked.Load(); n > fetchBurst {
+		t.Errorf("the provider was asked %d times", n)
+	}
+	if err := p.try(t); err != nil {
+		t.Errorf("who has a good token is let in: %v", err)
+	}
+	unknown := p.acme.token(func(_, c fields) { c["iss"] = stranger.srv.URL })
+	if _, _, err := p.through(t, request(t, origin+"/Op", unknown, p.key, time.Now())); !errors.Is(err, ErrIssuer) || stranger.asked.Load() != 0 {
+		t.Errorf("an issuer that nobody named was asked %d times, %v", stranger.asked.Load(), err)
+	}
+	b := &bounded{left: 0, at: time.Now()}
+	if b.take(time.Now()) || !b.take(time.Now().Add(2*fetchEvery)) {
+		t.Error("a provider must be asked again later, and only then")
+	}
+}
+
+// The zero options reach no private network.
+func TestPrivateNetworks(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	v, err := NewVerifier(p, p.users(t), Options{Origins: []string{origin}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.v = v
+	if err := p.try(t); !errors.Is(err, ErrConfig) || p.acme.asked.Load() != 0 {
+		t.Errorf("plain http: %v", err)
+	}
+	for _, url := range []string{"http://127.0.0.1:1/", "https://127.0.0.1:1/", "https://[::1]:1/", "https://10.0.0.1/", "https://169.254.169.254/",
+		"https://[fe80::1]/", "https://[fd00::1]/", "https://[::ffff:127.0.0.1]:1/", "https://localhost:1/"} {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := newClient(false).Do(r); !errors.Is(err, errForbidden) {
+			t.Errorf("%s: %v", url, err)
+		}
+		cancel()
+	}
+	for _, url := range []string{"", "x", "ftp://h", "https://", "https://u@h", "https://h?q", "https://h#f", "http://h"} {
+		if err := checkIssuer(url, false); !errors.Is(err, ErrConfig) {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+	if err := checkIssuer("https://login.example.com/tenant", false); err != nil {
+		t.Error(err)
+	}
+}
