@@ -292,12 +292,12 @@ func TestMintRefuses(t *testing.T) {
 	if k, err := o.Open(b, digest); err != nil || k.Expires.After(time.Now().Add(time.Minute)) || !strings.Contains(sent.Get("Policy"), "aws:CurrentTime") {
 		t.Errorf("%+v, %v", k, err)
 	}
-	for name, err := range map[string]error{"no opener": errOf(awssts.NewSealedIssuer(nil, envelopes{})), "no envelopes": errOf(awssts.NewSealedIssuer(o, nil))} {
+	for name, err := range map[string]error{"no opener": errOf(awssts.NewSealedIssuer(nil, &envelopes{})), "no envelopes": errOf(awssts.NewSealedIssuer(o, nil))} {
 		if !errors.Is(err, awssts.ErrConfig) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	i, err := awssts.NewSealedIssuer(o, envelopes{})
+	i, err := awssts.NewSealedIssuer(o, &envelopes{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,11 +44,16 @@ func config(p aws.CredentialsProvider) aws.Config {
 	return aws.Config{Region: "us-east-1", Credentials: p, RetryMaxAttempts: 1}
 }
 
+// A real server under load may drop a connection; the SDK asks again.
+const attempts = 4
+
 func (p *peer) s3(c aws.Config) *s3.Client {
+	c.RetryMaxAttempts = attempts
 	return s3.NewFromConfig(c, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &p.url, true })
 }
 
 func (p *peer) sts(c aws.Config) *sts.Client {
+	c.RetryMaxAttempts = attempts
 	return sts.NewFromConfig(c, func(o *sts.Options) { o.BaseEndpoint = &p.url })
 }
 
@@ -128,6 +133,20 @@ func ministack(t testing.TB) *peer {
 // query makes one call of the query protocol with the root's keys.
 func (p *peer) query(t testing.TB, service, version, action string, pairs ...string) string {
 	t.Helper()
+	for range attempts - 1 {
+		if out, err := p.tryQuery(t, service, version, action, pairs...); err == nil {
+			return out
+		}
+	}
+	out, err := p.tryQuery(t, service, version, action, pairs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (p *peer) tryQuery(t testing.TB, service, version, action string, pairs ...string) (string, error) {
+	t.Helper()
 	form := url.Values{"Action": {action}, "Version": {version}}
 	for i := 0; i < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
@@ -144,14 +163,14 @@ func (p *peer) query(t testing.TB, service, version, action string, pairs ...str
 	}
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s %v %s", action, res.Status, err, b)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s %s", action, res.Status, b)
 	}
-	return string(b)
+	return string(b), err
 }
 
 func between(s, from, to string) string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -161,9 +162,18 @@ func TestSealRefuses(t *testing.T) {
 	}
 }
 
-type envelopes map[[32]byte][]byte
+// envelopes are the sealed sessions that came with calls.
+type envelopes struct{ m sync.Map }
 
-func (e envelopes) Envelope(d [32]byte) ([]byte, bool) { b, ok := e[d]; return b, ok }
+func (e *envelopes) put(d [32]byte, sealed []byte) { e.m.Store(d, sealed) }
+
+func (e *envelopes) Envelope(d [32]byte) ([]byte, bool) {
+	b, ok := e.m.Load(d)
+	if !ok {
+		return nil, false
+	}
+	return b.([]byte), true
+}
 
 // The whole way on real servers: the caller mints and seals in its own account,
 // the service, which has no role at all, reads one prefix of one bucket for
@@ -174,7 +184,7 @@ func TestSealedSessionOnARealServer(t *testing.T) {
 		t.Parallel()
 		ctx, a, b := context.Background(), p.bucket(t), p.bucket(t)
 		o, _ := opener(t)
-		store := envelopes{}
+		store := &envelopes{}
 		issuer, err := awssts.NewSealedIssuer(o, store)
 		if err != nil {
 			t.Fatal(err)
@@ -189,7 +199,7 @@ func TestSealedSessionOnARealServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			store[ev.Claim().Digest] = sealed
+			store.put(ev.Claim().Digest, sealed)
 			return w.exchangeWith(ev, scopeOf(t, a), 0)
 		}
 		if s, err := send(func(fas.Evidence) [32]byte { return digest }); !errors.Is(err, fas.ErrDenied) || s != nil || !errors.Is(g.err, awssts.ErrSealed) {

@@ -183,18 +183,18 @@ func TestThreats(t *testing.T) {
 	t.Run("sealed session with another request", func(t *testing.T) {
 		t.Parallel()
 		o, _ := opener(t)
-		store := envelopes{}
+		store := &envelopes{}
 		issuer, err := awssts.NewSealedIssuer(o, store)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w := byProof(t, standIn(t), is, issuer)
 		call := awssts.CallDigest("POST", createPath, body)
-		store[call] = seal(t, o.Key(), awssts.CallDigest("POST", createPath, creation("other-src")))
+		store.put(call, seal(t, o.Key(), awssts.CallDigest("POST", createPath, creation("other-src"))))
 		if s, err := w.onSocket(forBody(audience), createPath, body); !errors.Is(err, fas.ErrDenied) || s != nil {
 			t.Errorf("%v, %v", s, err)
 		}
-		store[call] = seal(t, o.Key(), call)
+		store.put(call, seal(t, o.Key(), call))
 		time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // another second, another proof
 		if s, err := w.onSocket(forBody(audience), createPath, body); err != nil || s == nil {
 			t.Errorf("control: %v", err)
