@@ -8,10 +8,11 @@ const fasIntro = "`sigv4/full` is one whole verification of a POST with a JSON b
 	"awsig is not to be had from the module proxy, and minio's verifier is an unexported part of an AGPL server that nothing here may link: they are not measured. " +
 	"`policy/decision` is one access decided by two layers of four statements. versitygw's evaluator reads the same policies and parses them at every decision, since it exports nothing compiled; " +
 	"cedar-go decides the same in another language, compiled, with time and address parsed before. minio's policy package is AGPL and not measured. " +
+	fasFirewallIntro +
 	"Smaller is better; the ratio is ours over the peer's."
 
 // fasParts are the parts of the suite, in the order of the page.
-var fasParts = []func(ctx context.Context, quick bool) ([]row, error){sigv4Rows, policyRows}
+var fasParts = []func(ctx context.Context, quick bool) ([]row, error){sigv4Rows, policyRows, firewallRows}
 
 func benchFas(ctx context.Context, quick bool) (report, error) {
 	rep := report{intro: fasIntro}

@@ -12,8 +12,8 @@ import (
 const generation = 2 * time.Minute
 
 // memory is the store of one process. Entries of about the same end are
-// forgotten together, so that an entry costs no more than a shortened key and
-// a time. A full store denies: forgetting would let a signature pass twice.
+// forgotten together, so that none is ever removed alone, and an entry costs
+// no more than a shortened key and a time in a table that is well filled. A full store denies: forgetting would let a signature pass twice.
 type memory struct {
 	max    int64
 	kept   atomic.Int64
@@ -30,11 +30,8 @@ type memoryShard struct {
 
 // memoryGen are entries that end before one moment.
 type memoryGen struct {
-	end time.Time
-	// The value is when the key was claimed, in milliseconds before the end.
-	// Sixteen bytes of a SHA-256 are enough: a collision refuses, and is as hard
-	// to find as two evidences of one name.
-	first map[[16]byte]uint32
+	end   time.Time
+	first *claims
 }
 
 // MemoryReplay returns a store of this process for at most max entries, of
@@ -70,7 +67,7 @@ func (m *memory) claim(key [32]byte, now, until time.Time) (time.Time, bool, err
 	defer s.mu.Unlock()
 	m.kept.Add(-s.forget(now))
 	for _, g := range s.gens {
-		if ms, ok := g.first[short]; ok {
+		if ms := g.first.get(short); ms != 0 {
 			return g.end.Add(-time.Duration(ms) * time.Millisecond), false, nil
 		}
 	}
@@ -79,14 +76,16 @@ func (m *memory) claim(key [32]byte, now, until time.Time) (time.Time, bool, err
 		return time.Time{}, false, errFull
 	}
 	end := until.Truncate(generation).Add(generation)
-	ms := uint32(end.Sub(now) / time.Millisecond)
+	ms := max(1, uint32(end.Sub(now)/time.Millisecond))
 	for _, g := range s.gens {
 		if g.end.Equal(end) {
-			g.first[short] = ms
+			g.first.add(short, ms)
 			return now, true, nil
 		}
 	}
-	s.gens = append(s.gens, memoryGen{end, map[[16]byte]uint32{short: ms}})
+	g := memoryGen{end, newClaims()}
+	g.first.add(short, ms)
+	s.gens = append(s.gens, g)
 	return now, true, nil
 }
 
@@ -97,7 +96,7 @@ func (s *memoryShard) forget(now time.Time) (n int64) {
 		if now.Before(g.end) {
 			live = append(live, g)
 		} else {
-			n += int64(len(g.first))
+			n += int64(g.first.n)
 		}
 	}
 	clear(s.gens[len(live):])

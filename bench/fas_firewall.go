@@ -1,0 +1,344 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/fas/firewalld"
+	"github.com/cloisterdev/cloister/fas/sigv4"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+const fasFirewallIntro = "`assumeown/socket` is the time from a front end's question to its session, over a unix socket that the firewall listens on: signature, " +
+	"Cedar, replay store, unwrapped key, audit record; 2,000 calls a second, each signed and new, begun whether or not others have ended. " +
+	"The peer is `net/http` with keep-alive over such a socket, which reads and writes as many bytes and does nothing. " +
+	"`replay/bytes` is what the heap grows by for one of a million remembered signatures; the peer is the map that one would write first. "
+
+const (
+	askPerSecond = 2000
+	askAnswer    = 700 // about the bytes of an answer
+)
+
+// asked is a firewall that a front end can ask, in a directory of its own.
+type asked struct {
+	dir   string
+	wall  *firewalld.Server
+	log   *audit.Log
+	key   firewalld.AccessKey
+	gate  *fas.Client
+	row   tenant.CustomizationID
+	ended chan error
+	stop  context.CancelFunc
+}
+
+var askedOperations = []fas.Operation{
+	{Path: "/CreateCustomization", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}},
+	{Path: "/UpdateCustomization", Action: "UpdateCustomization", OnCustomization: true, Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogActivate}},
+	{Path: "/AssociateCustomizationPermission", Action: "AssociateCustomizationPermission", OnCustomization: true, Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogShare}},
+	{Path: "/GetRetrievals", Action: "GetRetrievals", OnCustomization: true, Verbs: []fas.Verb{fas.VerbQuery}},
+}
+
+func newAsked(ctx context.Context) (a *asked, err error) {
+	a = &asked{ended: make(chan error, 1)}
+	if a.dir, err = os.MkdirTemp("", "bench-fas"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	if a.log, err = audit.Open(filepath.Join(a.dir, "audit"), nil); err != nil {
+		return a, err
+	}
+	root := tenant.NewSecret(make([]byte, 32))
+	home := filepath.Join(a.dir, "firewall")
+	// The limits of a tenant are not what is measured.
+	a.wall, err = firewalld.Open(home, root, a.log, &firewalld.Options{Operations: askedOperations, Limits: fas.Limits{Rate: 1e6, Concurrent: 1000}})
+	if err != nil {
+		return a, err
+	}
+	acme, err := firewalld.AddTenant(home, root, tenant.Text{})
+	if err == nil {
+		a.key, err = firewalld.AddUser(home, root, acme, tenant.Text{}, true)
+	}
+	if err != nil {
+		return a, err
+	}
+	if err = a.listen(ctx); err != nil {
+		return a, err
+	}
+	return a, a.activate(ctx)
+}
+
+func (a *asked) listen(ctx context.Context) error {
+	path := filepath.Join(a.dir, "socket")
+	l, err := a.wall.ListenUnix(path, []fas.Workload{{Name: "front-end", UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}})
+	if err != nil {
+		return err
+	}
+	ctx, a.stop = context.WithCancel(ctx)
+	go func() { a.ended <- l.Serve(ctx) }()
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return err
+	}
+	a.gate, err = fas.Dial(c.(*net.UnixConn))
+	return err
+}
+
+// activate makes a customization that the key's user may query.
+func (a *asked) activate(ctx context.Context) error {
+	own := func(op string) (*fas.Catalog, error) {
+		ev, err := a.sign(op)
+		if err != nil {
+			return nil, err
+		}
+		s, err := a.gate.AssumeOwn(ctx, ev, fas.Request{RequestID: tenant.NewRequestID(), Customization: a.row})
+		return a.gate.Catalog(s), err
+	}
+	k, err := own("CreateCustomization")
+	if err != nil {
+		return err
+	}
+	row, ticket, err := k.Create(ctx, fas.CreateInput{})
+	if err != nil {
+		return err
+	}
+	a.row = row.Customization
+	if err := errors.Join(a.gate.Register(ctx, ticket, [32]byte{1}), a.gate.Finish(ctx, ticket, 5)); err != nil {
+		return err
+	}
+	up, err1 := own("UpdateCustomization")
+	share, err2 := own("AssociateCustomizationPermission")
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	return errors.Join(up.Activate(ctx, a.row, 0), share.Share(ctx, a.row, a.key.User))
+}
+
+// sign is one call as a front end has it; each is another.
+func (a *asked) sign(op string) (fas.Evidence, error) {
+	body := []byte(`{"nonce":"` + rand.Text() + `"}`)
+	r, err := http.NewRequest(http.MethodPost, "http://service.local/"+op, bytes.NewReader(body))
+	if err != nil {
+		return fas.Evidence{}, err
+	}
+	err = sigv4.SignRequest(r, body, sigv4.Credentials{AccessKeyID: a.key.AccessKeyID, Secret: tenant.NewSecret([]byte(a.key.SecretAccessKey)), Region: "us-east-1", Service: "codewhisperer"}, time.Now())
+	if err != nil {
+		return fas.Evidence{}, err
+	}
+	r.RequestURI = r.URL.RequestURI()
+	ev, _, err := sigv4.Capture(r, 1<<20)
+	if err != nil {
+		return fas.Evidence{}, err
+	}
+	return fas.SigV4Evidence(ev)
+}
+
+func (a *asked) close() (err error) {
+	if a.gate != nil {
+		err = a.gate.Close()
+	}
+	if a.stop != nil {
+		a.stop()
+		err = errors.Join(err, <-a.ended)
+	}
+	if a.wall != nil {
+		err = errors.Join(err, a.wall.Close())
+	}
+	if a.log != nil {
+		err = errors.Join(err, a.log.Close())
+	}
+	return errors.Join(err, os.RemoveAll(a.dir))
+}
+
+// ask gets one session, opens its key, and ends it.
+func (a *asked) ask(ctx context.Context, ev fas.Evidence) error {
+	s, err := a.gate.AssumeOwn(ctx, ev, fas.Request{RequestID: tenant.NewRequestID(), Customization: a.row})
+	if err != nil {
+		return err
+	}
+	if !s.Allows(fas.VerbQuery) || s.Customization() != a.row {
+		return errVerdict
+	}
+	return s.Close()
+}
+
+// at begins n calls at a rate and returns their microseconds.
+func at(perSecond, n int, call func(i int) error) ([]float64, error) {
+	took, errs := make([]float64, n), make([]error, n)
+	var wg sync.WaitGroup
+	start := time.Now()
+	for i := range n {
+		time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))))
+		begin := time.Now()
+		wg.Go(func() {
+			errs[i] = call(i)
+			took[i] = float64(time.Since(begin)) / 1e3
+		})
+	}
+	wg.Wait()
+	return took, errors.Join(errs...)
+}
+
+// silent answers as many bytes over a unix socket and does nothing for them.
+func silent(dir string) (ask func(body []byte) error, stop func() error, err error) {
+	l, err := net.Listen("unix", filepath.Join(dir, "silent"))
+	if err != nil {
+		return nil, nil, err
+	}
+	out := bytes.Repeat([]byte("x"), askAnswer)
+	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = w.Write(out)
+	})}
+	go func() { _ = srv.Serve(l) }()
+	c := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", l.Addr().String())
+	}}}
+	ask = func(body []byte) error {
+		res, err := c.Post("http://firewall/v1/assume-own", "application/octet-stream", bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		n, err := io.Copy(io.Discard, res.Body)
+		if n != askAnswer {
+			err = errors.Join(err, errVerdict)
+		}
+		return errors.Join(err, res.Body.Close())
+	}
+	return ask, srv.Close, nil
+}
+
+func firewallRows(ctx context.Context, quick bool) (rows []row, err error) {
+	rounds, n := 7, 6000
+	if quick {
+		rounds, n = 2, 2000
+	}
+	a, err := newAsked(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, a.close()) }()
+	forged, err := a.sign("CreateCustomization")
+	if err != nil {
+		return nil, err
+	}
+	if err := a.ask(ctx, forged); err == nil {
+		return nil, fmt.Errorf("another operation's signature: %w", errVerdict)
+	}
+	quiet, stop, err := silent(a.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	var took [2][]float64
+	err = turns(ctx, 2, rounds, func(i int) error {
+		calls := make([]fas.Evidence, n)
+		for k := range calls {
+			if calls[k], err = a.sign("GetRetrievals"); err != nil {
+				return err
+			}
+		}
+		raw, err := calls[0].MarshalBinary()
+		if err != nil {
+			return err
+		}
+		runtime.GC()
+		got, err := at(askPerSecond, n, func(k int) error {
+			if i == 1 {
+				return quiet(raw)
+			}
+			return a.ask(ctx, calls[k])
+		})
+		took[i] = append(took[i], got...)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range []struct {
+		name string
+		q    float64
+	}{{"p50", 0.5}, {"p99", 0.99}} {
+		r, err := newRow("assumeown/socket "+q.name, "µs", "fas at 2,000/s", quantile(took[0], q.q), "net/http, same bytes, no work", quantile(took[1], q.q))
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, r)
+	}
+	memory, err := replayBytes(ctx)
+	return append(rows, memory), err
+}
+
+// replayBytes is what a million entries cost.
+func replayBytes(ctx context.Context) (row, error) {
+	const n = 1_000_000
+	now := time.Now()
+	key := func(i int) [32]byte { return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(i))) }
+	store, err := fas.MemoryReplay(2 * n)
+	if err != nil {
+		return row{}, err
+	}
+	ours, err := grows(n, func(i int) error {
+		_, fresh, err := store.Claim(ctx, key(i), now, now.Add(5*time.Minute))
+		if err == nil && !fresh {
+			err = errVerdict
+		}
+		return err
+	})
+	if err != nil {
+		return row{}, err
+	}
+	for _, i := range []int{0, n / 2, n - 1} {
+		if _, fresh, err := store.Claim(ctx, key(i), now, now.Add(5*time.Minute)); fresh || err != nil {
+			return row{}, errors.Join(errVerdict, err)
+		}
+	}
+	naive := map[string]time.Time{}
+	peer, err := grows(n, func(i int) error {
+		k := key(i)
+		naive[string(k[:])] = now
+		return nil
+	})
+	if err != nil || len(naive) != n {
+		return row{}, errors.Join(errVerdict, err)
+	}
+	runtime.KeepAlive(store)
+	return newRow("replay/bytes", "B an entry", "fas.MemoryReplay", ours, "map[string]time.Time", peer)
+}
+
+// grows returns by how many bytes the heap grows for each of n.
+func grows(n int, add func(i int) error) (float64, error) {
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range n {
+		if err := add(i); err != nil {
+			return 0, err
+		}
+	}
+	return float64(heap()-before) / float64(n), nil
+}
