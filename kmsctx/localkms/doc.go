@@ -1,40 +1,69 @@
-// Package localkms is a key service in a directory: keys that can be disabled,
-// grants that a context must meet, and data keys bound to that context.
+// Package localkms is a key service in a directory: keys with states, rotation,
+// aliases and policies, grants that a context must meet, and data keys bound to
+// that context.
 //
-// A grant is a capability: whoever names it may use its key, for contexts that
-// hold every pair of its constraint, until it is retired. A data key opens
-// under the key and exactly the context that it was made for, through any live
-// grant that covers both.
+// It has two faces over one store. [KMS] is for the one process that is trusted
+// with the root key: there a grant is a capability, and whoever names it may use
+// its key, for contexts that hold every pair of its constraint, until it is
+// retired. [NewKeyring] makes a [kmsctx.Keyring] of such a grant. [Service] is
+// for principals: AWS KMS's operations with AWS's inputs, outputs and error
+// codes, decided by key policies, account policies and grants with Equals and
+// Subset constraints, tokens and retiring principals; kmsserver puts it on the
+// wire.
+//
+// A ciphertext names its key and the version of its material, and opens under
+// exactly the context that it was made for. Rotation keeps what older versions
+// opened.
 //
 // # What it refuses
 //
-//	ErrNotAuthorized      no live grant covers the context: one that was
-//	                      retired, one that never was, and one whose constraint
-//	                      the context does not meet look alike; a grant without
-//	                      name or constraint
+// Errors carry AWS's code ([Code]); those that kmsctx has a sentinel for match
+// that too.
+//
+//	ErrNotAuthorized      no policy and no live grant covers the call: a grant
+//	                      that was retired, one that never was, and one whose
+//	                      constraint the context does not meet look alike
 //	ErrKeyDisabled        a disabled key, from the next call on
-//	ErrUnknown            no such key, or a key ID that is none
-//	ErrInvalidCiphertext  altered, of another key, or under another context:
-//	                      these cannot be told apart, by design
+//	ErrPendingDeletion    a key that is to be deleted
+//	ErrUnknown            no such key, alias or grant
+//	ErrInvalidCiphertext  altered, or under another context: these cannot be
+//	                      told apart, by design; [KMS] adds: of another key
+//	ErrIncorrectKey       of another key than the caller named
+//	ErrGrantToken         a token that this store did not make
+//	ErrPolicy, ErrInvalid, ErrTag, ErrAlias, ErrARN, ErrMarker, ErrGrantID
+//	                      what AWS KMS would not accept either, and encryption
+//	                      contexts and tags with keys that differ in case only
+//	ErrUnsupported        asymmetric, imported and multi-Region keys
+//	ErrLimit              more than [Limits]
+//	ErrAudit              a call that could not be recorded; it changes and
+//	                      returns nothing
 //	ErrCorrupt            a store that does not open under the root key, was
 //	                      altered, cut short or removed while in use; a root
 //	                      key that has not 32 bytes
 //	kmsctx.ErrContext     the zero context; a constraint that no context can meet
 //
-// A [KMS] is safe for concurrent use, and so is a directory: several processes
-// may open it. A change is made to what the file says under a lock, and is on
-// disk (temporary file, fsync, rename, fsync of the directory) before the call
-// returns; it counts for the next call of every process. A change that returns
-// an error is made completely or not at all. The lock is flock, so changes
-// need a Unix system and a local disk.
+// A [KMS] and a [Service] are safe for concurrent use, and so is a directory:
+// several processes may open it. A change is made to what the file says under a
+// lock, and is on disk (temporary file, fsync, rename, fsync of the directory)
+// before the call returns; it counts for the next call of every process. A
+// change that returns an error is made completely or not at all; so is one
+// during which the power goes. The lock is flock, so changes need a Unix system
+// and a local disk. A file of the first form, of keys without versions, is read,
+// and written anew at the first change.
 //
 // # What it does not protect against
 //
 // Whoever holds the root key and the directory holds every key. Restoring an
-// old copy of the directory brings retired grants back; keep it where the
-// registry is. A directory without the file is a new store: removing the file
-// between two processes destroys all keys, and what they wrapped stays closed.
-// Data keys that were handed out before a key is disabled or a grant retired
-// are not called back. Grants have no grantee: keep their IDs from whoever is
-// not to use them. Go cannot promise that no copy of a key remains in memory.
+// old copy of the directory brings retired grants and old policies back; keep it
+// where the registry is. A directory without the file is a new store: removing
+// the file between two processes destroys all keys, and what they wrapped stays
+// closed. Data keys that were handed out before a key is disabled or a grant
+// retired are not called back. A capability has no grantee: keep grant IDs from
+// whoever is not to use them. Retiring a grant does not retire those that were
+// made through it, as on AWS. Every change writes the whole file, and every call
+// of a Service looks at all grants: some thousands are fast, millions are not
+// what this is for. Go cannot promise that no copy of a key remains in memory.
+//
+// Sources: AWS KMS API Reference; AWS KMS Developer Guide, "Grants", "Key
+// policies", "Condition keys", "Key states", "Rotating keys".
 package localkms
