@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -57,19 +58,32 @@ func CaptureWith(r *http.Request, maxBody int64, o CaptureOptions) (Evidence, []
 			return Evidence{}, nil, fmt.Errorf("%w: %s", ErrNotSigned, h)
 		}
 	}
-	var body []byte
-	if r.Body != nil {
-		if body, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1)); err != nil {
-			return Evidence{}, nil, fmt.Errorf("%w: read the body", ErrPayload)
-		}
-	}
-	if int64(len(body)) > maxBody {
-		return Evidence{}, nil, fmt.Errorf("%w: body", ErrTooLarge)
+	body, err := readBody(r, maxBody)
+	if err != nil {
+		return Evidence{}, nil, err
 	}
 	if sha256.Sum256(body) != e.payload {
 		return Evidence{}, nil, fmt.Errorf("%w: the body is not the signed one", ErrPayload)
 	}
 	return e, body, nil
+}
+
+func readBody(r *http.Request, limit int64) ([]byte, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	// One byte more than the limit, which must not become less than nothing: a
+	// reader of less than nothing reads nothing, and the body would be left to
+	// whoever comes next.
+	limit = min(max(limit, 0), math.MaxInt64-1)
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: read the body", ErrPayload)
+	}
+	if int64(len(body)) > limit {
+		return nil, fmt.Errorf("%w: body", ErrTooLarge)
+	}
+	return body, nil
 }
 
 // base is the signature base of RFC 9421, section 2.5.

@@ -27,7 +27,8 @@
 //	ErrAmbiguousPath empty, "." or ".." segments, encoded or not
 //	ErrPayload       another digest than SHA-256, or a body that has another
 //	ErrTooLarge      a body or signature base above the limit
-//	ErrSignature     unknown key, or a signature that does not match
+//	ErrSignature     unknown key, one for which anybody can sign, or a signature
+//	                 that does not match
 //	ErrAuthority     signed for another host
 //	ErrSkew          signed too long ago, in the future, or expired
 //	ErrConfig        a signer without a part

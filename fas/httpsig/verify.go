@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/cloisterdev/cloister/internal/weakkey"
 )
 
 // Options bounds what [Verify] accepts.
@@ -37,13 +39,14 @@ func (o Options) Window() (past, future time.Duration) {
 
 // Verify decides whether the evidence was signed with the private key of its
 // key id, for one of these hosts, at about now. An unknown key and a wrong
-// signature are one error, [ErrSignature], after the same computation.
+// signature are one error, [ErrSignature], after the same computation; so is a
+// key of small order, for which anybody can sign.
 func Verify(e Evidence, key func(keyID string) (ed25519.PublicKey, bool), now time.Time, o Options) error {
 	if e.IsZero() || key == nil || len(o.Authorities) == 0 {
 		return ErrNoSignature
 	}
 	public, known := key(e.params.keyID)
-	if !known || len(public) != ed25519.PublicKeySize {
+	if !known || weakkey.Ed25519(public) {
 		// The same work is done for a key that nobody has, so that the time
 		// does not tell which keys exist.
 		public, known = nobody, false

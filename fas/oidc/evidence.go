@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -52,11 +53,14 @@ func Capture(r *http.Request, maxBody int64) (fas.Evidence, []byte, error) {
 	}
 	var body []byte
 	if r.Body != nil {
+		// One byte more than the limit, which must not become less than nothing:
+		// the body would be left unread.
+		maxBody = min(max(maxBody, 0), math.MaxInt64-1)
 		if body, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1)); err != nil {
 			return fas.Evidence{}, nil, fmt.Errorf("%w: read the body", ErrPayload)
 		}
 	}
-	if int64(len(body)) > maxBody {
+	if int64(len(body)) > max(maxBody, 0) {
 		return fas.Evidence{}, nil, fmt.Errorf("%w: body", ErrTooLarge)
 	}
 	if sha256.Sum256(body) != p.body {

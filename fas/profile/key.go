@@ -7,8 +7,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"slices"
 	"strings"
+
+	"github.com/cloisterdev/cloister/internal/weakkey"
 )
 
 // The kinds of key, by their OpenSSH names (RFC 5656 §3.1, RFC 8709 §4, OpenSSH
@@ -82,7 +83,7 @@ func (k Key) parse() (material, error) {
 	case kindEd25519, kindSKEd25519:
 		m.point = w.string()
 		m.ed = m.point
-		if len(m.ed) != ed25519.PublicKeySize || weak(m.ed) {
+		if weakkey.Ed25519(m.ed) {
 			return material{}, fmt.Errorf("%w: not an Ed25519 key", ErrKeyring)
 		}
 	case kindECDSA, kindSKECDSA:
@@ -106,25 +107,6 @@ func (k Key) parse() (material, error) {
 
 // hardware reports whether the key is that of a FIDO2 authenticator.
 func (m material) hardware() bool { return m.kind == kindSKEd25519 || m.kind == kindSKECDSA }
-
-// weak reports whether anybody can sign for the key: those whose point has a
-// small order verify made-up signatures. Their y coordinates, with the sign bit
-// cleared, are these seven (the last two are not reduced).
-func weak(k ed25519.PublicKey) bool {
-	y := slices.Clone(k)
-	y[31] &= 0x7f
-	const ff = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"
-	zeros := strings.Repeat("\x00", 31)
-	return slices.Contains([]string{
-		"\x00" + zeros,
-		"\x01" + zeros,
-		"\xec" + ff,
-		"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
-		"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
-		"\xed" + ff,
-		"\xee" + ff,
-	}, string(y))
-}
 
 func (k Key) kind() string {
 	w := wire{b: []byte(k.blob)}
