@@ -74,6 +74,7 @@ var Rooms = []Room{
 	{Dir: "kmsctx/kmsserver", Floor: 6},
 	{Dir: "kmsctx/kmsserver", Floor: 6},
 	{Dir: "kmsctx/awskms", Floor: 6, Outside: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"}},
+	{Dir: "kmsctx/hierarchy", Floor: 6, Outside: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"}},
 	{Dir: "kmsctx/transit", Floor: 6},
 	{Dir: "kmsctx/kmstest", Floor: 6, Allow: []string{"testing"}},
 	{Dir: "retrieval/embedded", Floor: 6, Outside: []string{"github.com/klauspost/compress"}},

@@ -77,6 +77,7 @@ func TestRequirements(t *testing.T) {
 		{"authz", []string{"authz"}, 5},
 		{"kmsctx", []string{"kmsctx", "kmsctx/kmstest"}, 1},
 		{"kmsctx/localkms", []string{"kmsctx", "kmsctx/localkms"}, 4},
+		{"kmsctx/hierarchy", []string{"kmsctx/hierarchy"}, 9},
 		{"fas", []string{"fas"}, 5},
 		{"fas parts", []string{"fas/sigv4", "fas/httpsig", "fas/policy"}, 1},
 		{"fas/awssts", []string{"fas/awssts"}, 13},
