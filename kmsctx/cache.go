@@ -149,6 +149,7 @@ func (c *Cache) forget(match func(*cachedRing) bool) {
 	for id, call := range c.calls {
 		if match(call.owner) {
 			call.stale = true
+			call.cancel() // who waits for it asks again
 			delete(c.calls, id)
 		}
 	}

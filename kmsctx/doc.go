@@ -1,6 +1,6 @@
 // Package kmsctx seals data under an encryption context, in the message format
 // of the AWS Encryption SDK, version 2, with the standard library alone. What it
-// writes, the official SDKs for Python, Java, JavaScript, .NET, C and Go read,
+// writes, the official SDKs for Python, Java, JavaScript and Go read,
 // and the other way round.
 //
 // Opening demands the context that the reader believes in. It is compared
