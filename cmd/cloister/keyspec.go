@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -52,14 +51,15 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 	if path == "" {
 		path = filepath.Join(filepath.Dir(filepath.Clean(dir)), "root.key")
 	}
-	root, err := os.ReadFile(path)
+	root, err := rootKey(path)
 	if err != nil {
 		return nil, fmt.Errorf("the root key of %s: %w; --root-key names the file, 32 random bytes that nobody else reads", dir, err)
 	}
+	defer root.Destroy()
 	if _, err := os.Stat(dir); err != nil && !writes {
 		return nil, err
 	}
-	k, err := localkms.Open(dir, tenant.NewSecret(root))
+	k, err := localkms.Open(dir, root)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
@@ -100,12 +100,7 @@ func awsKey(ctx context.Context, arn string) (kmsctx.Keyring, error) {
 // rawKey reads a key file of the kind that the message format's raw AES
 // keyrings are made of.
 func rawKey(path string) (kmsctx.Keyring, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	b, err := readSmall(path, 64<<10)
 	if err != nil {
 		return nil, err
 	}

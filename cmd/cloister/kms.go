@@ -139,14 +139,14 @@ func rootKey(path string) (tenant.Secret, error) {
 	if err != nil {
 		return tenant.Secret{}, err
 	}
-	defer clear(b)
-	key := b
-	if len(b) != 32 {
-		if key, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(b))); err != nil || len(key) != 32 {
-			return tenant.Secret{}, fmt.Errorf("%s: a root key is 32 bytes, or their base64", path)
-		}
+	if len(b) == 32 {
+		return tenant.NewSecret(b), nil // which owns b from here on
 	}
-	defer clear(key)
+	defer clear(b)
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil || len(key) != 32 {
+		return tenant.Secret{}, fmt.Errorf("%s: a root key is 32 bytes, or their base64", path)
+	}
 	return tenant.NewSecret(key), nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"io"
 	"os"
 	"os/exec"
@@ -170,5 +171,29 @@ func TestKMSInit(t *testing.T) {
 	}
 	if _, err := rootKey(key); err != nil {
 		t.Error(err)
+	}
+}
+
+// The store is sealed with what the file holds, in both of its forms.
+func TestRootKeyIsTheFiles(t *testing.T) {
+	t.Parallel()
+	want := []byte("0123456789abcdef0123456789abcdef")
+	for name, text := range map[string]string{"bytes": string(want), "base64": base64.StdEncoding.EncodeToString(want) + "\n"} {
+		path := filepath.Join(t.TempDir(), "root.key")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		key, err := rootKey(path)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if err := key.Use(func(b []byte) error {
+			if string(b) != string(want) {
+				t.Errorf("%s: another key: %x", name, b)
+			}
+			return nil
+		}); err != nil {
+			t.Error(name, err)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package localkms
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -47,7 +48,8 @@ type KMS struct {
 	now atomic.Pointer[view]
 }
 
-// Open opens, or makes, the store in dir. root is 32 bytes.
+// Open opens, or makes, the store in dir. root is 32 bytes, not all of them
+// zero.
 func Open(dir string, root tenant.Secret) (*KMS, error) { return openOn(disk{}, dir, root) }
 
 func openOn(d files, dir string, root tenant.Secret) (*KMS, error) {
@@ -55,6 +57,10 @@ func openOn(d files, dir string, root tenant.Secret) (*KMS, error) {
 	err := root.Use(func(b []byte) (err error) {
 		if len(b) != kmsctx.DataKeyLen {
 			return fmt.Errorf("%w: the root key has 32 bytes", ErrCorrupt)
+		}
+		// Memory that was wiped too early, or never filled, looks like this.
+		if bytes.Count(b, []byte{0}) == len(b) {
+			return fmt.Errorf("%w: the root key is all zero", ErrCorrupt)
 		}
 		if k.seal, err = derived(b, "cloister/localkms/store"); err != nil {
 			return err

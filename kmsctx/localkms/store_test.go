@@ -74,6 +74,7 @@ func TestOpenRefuses(t *testing.T) {
 		"a short root key":   {dir, tenant.NewSecret(bytes.Repeat([]byte{1}, 31)), localkms.ErrCorrupt},
 		"a long root key":    {dir, tenant.NewSecret(bytes.Repeat([]byte{1}, 33)), localkms.ErrCorrupt},
 		"a short key, anew":  {t.TempDir(), tenant.NewSecret(nil), localkms.ErrCorrupt},
+		"a root key wiped":   {t.TempDir(), tenant.NewSecret(make([]byte, 32)), localkms.ErrCorrupt},
 		"no root key":        {dir, tenant.Secret{}, tenant.ErrDestroyed},
 		"destroyed root key": {dir, dead, tenant.ErrDestroyed},
 	} {
