@@ -24,58 +24,86 @@ const MaxBody = 64 << 10
 type wire struct {
 	Token string `json:"t"`
 	Proof string `json:"p"`
-	Body  []byte `json:"b"`
+	Body  []byte `json:"b,omitempty"`
+}
+
+// Evidence is a token with a proof of one call. It is a claim until a [Verifier]
+// accepted it. The zero value is no evidence and is refused everywhere.
+type Evidence struct {
+	w wire
+	p *proof
+}
+
+// IsZero reports whether this is no evidence.
+func (e Evidence) IsZero() bool { return e.p == nil }
+
+// WithBody returns the evidence with its body, at most [MaxBody] bytes. A body
+// that the proof is not about is refused with [ErrPayload].
+func (e Evidence) WithBody(b []byte) (Evidence, error) {
+	switch {
+	case e.p == nil:
+		return Evidence{}, ErrNoToken
+	case len(b) > MaxBody:
+		return Evidence{}, fmt.Errorf("%w: body", ErrTooLarge)
+	case sha256.Sum256(b) != e.p.body:
+		return Evidence{}, ErrPayload
+	}
+	e.w.Body = bytes.Clone(b)
+	return e, nil
+}
+
+// Signed is the evidence as a firewall takes it.
+func (e Evidence) Signed() (fas.Evidence, error) {
+	if e.p == nil {
+		return fas.Evidence{}, ErrNoToken
+	}
+	raw, err := json.Marshal(e.w)
+	if err != nil {
+		return fas.Evidence{}, err
+	}
+	return fas.NewEvidence(tenant.MethodOIDC, raw, e.w.claim(e.p, time.Time{}))
 }
 
 // Capture reads token and proof of a request and its body, of at most maxBody
 // bytes, and checks that the proof is about this request. It verifies neither
 // signature, and needs no key and no network. The body is returned, and r.Body
-// is consumed; evidence carries it up to [MaxBody].
-func Capture(r *http.Request, maxBody int64) (fas.Evidence, []byte, error) {
+// is consumed; the evidence does not hold it.
+func Capture(r *http.Request, maxBody int64) (Evidence, []byte, error) {
 	auth, proofs := r.Header.Values("Authorization"), r.Header.Values("DPoP")
 	if len(auth) == 0 || len(proofs) == 0 {
-		return fas.Evidence{}, nil, ErrNoToken
+		return Evidence{}, nil, ErrNoToken
 	}
 	if len(auth) > 1 || len(proofs) > 1 {
-		return fas.Evidence{}, nil, fmt.Errorf("%w: two tokens or proofs", ErrMalformed)
+		return Evidence{}, nil, fmt.Errorf("%w: two tokens or proofs", ErrMalformed)
 	}
 	token, ok := strings.CutPrefix(auth[0], "DPoP ")
 	if !ok || token == "" {
-		return fas.Evidence{}, nil, ErrNoToken
+		return Evidence{}, nil, ErrNoToken
 	}
 	p, err := parseProof(proofs[0], token)
 	if err != nil {
-		return fas.Evidence{}, nil, err
+		return Evidence{}, nil, err
 	}
 	path, query, _ := strings.Cut(r.RequestURI, "?")
 	if p.Method != r.Method || p.path != path || *p.Query != query || p.host != normalHost(r.Host, p.scheme) {
-		return fas.Evidence{}, nil, ErrRequest
+		return Evidence{}, nil, ErrRequest
 	}
 	var body []byte
+	// One byte more than the limit, which must not become less than nothing: the
+	// body would be left unread.
+	maxBody = min(max(maxBody, 0), math.MaxInt64-1)
 	if r.Body != nil {
-		// One byte more than the limit, which must not become less than nothing:
-		// the body would be left unread.
-		maxBody = min(max(maxBody, 0), math.MaxInt64-1)
 		if body, err = io.ReadAll(io.LimitReader(r.Body, maxBody+1)); err != nil {
-			return fas.Evidence{}, nil, fmt.Errorf("%w: read the body", ErrPayload)
+			return Evidence{}, nil, fmt.Errorf("%w: read the body", ErrPayload)
 		}
 	}
-	if int64(len(body)) > max(maxBody, 0) {
-		return fas.Evidence{}, nil, fmt.Errorf("%w: body", ErrTooLarge)
+	if int64(len(body)) > maxBody {
+		return Evidence{}, nil, fmt.Errorf("%w: body", ErrTooLarge)
 	}
 	if sha256.Sum256(body) != p.body {
-		return fas.Evidence{}, nil, ErrPayload
+		return Evidence{}, nil, ErrPayload
 	}
-	w := wire{Token: token, Proof: proofs[0]}
-	if len(body) <= MaxBody {
-		w.Body = body
-	}
-	raw, err := json.Marshal(w)
-	if err != nil {
-		return fas.Evidence{}, nil, err
-	}
-	ev, err := fas.NewEvidence(tenant.MethodOIDC, raw, w.claim(p, time.Time{}))
-	return ev, body, err
+	return Evidence{wire{Token: token, Proof: proofs[0]}, p}, body, nil
 }
 
 // parse reads evidence again, for the firewall.

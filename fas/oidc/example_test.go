@@ -46,7 +46,9 @@ func Example() {
 	// With a proof of this call it is; and the issuer is nobody's here.
 	_, key, _ := ed25519.GenerateKey(nil)
 	fmt.Println(oidc.SignRequest(r, []byte("{}"), token, key, time.Now()))
-	ev, _, err := oidc.Capture(r, 1<<10)
+	captured, _, err := oidc.Capture(r, 1<<10)
+	fmt.Println(err)
+	ev, err := captured.Signed()
 	fmt.Println(ev.Claim().Path, err)
 	raw, _ := ev.MarshalBinary()
 	_, _, err = v.Verify(context.Background(), raw[len("oidc\n"):], time.Now())
@@ -54,6 +56,7 @@ func Example() {
 	// Output:
 	// <nil>
 	// true
+	// <nil>
 	// <nil>
 	// /GetRetrievals <nil>
 	// true true

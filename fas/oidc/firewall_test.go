@@ -49,7 +49,11 @@ func TestThroughAFirewall(t *testing.T) {
 		if proof != "" {
 			r.Header.Set("DPoP", proof)
 		}
-		ev, _, err := Capture(r, 1<<16)
+		captured, _, err := Capture(r, 1<<16)
+		if err != nil {
+			return err
+		}
+		ev, err := captured.Signed()
 		if err != nil {
 			return err
 		}

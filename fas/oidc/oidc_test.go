@@ -312,6 +312,38 @@ func TestEvidenceRefusals(t *testing.T) {
 	}
 }
 
+// The body goes along where it is wanted, and is the signed one.
+func TestWithBody(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	ev, body, err := Capture(bare(request(t, origin+"/Op", p.acme.token(nil), p.key, time.Now())), 1<<16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := ev.Signed()
+	if err != nil || signed.Claim().Level != fas.LevelCanonical || signed.Claim().Body != nil {
+		t.Errorf("a body goes along uninvited: %v", err)
+	}
+	if _, err := ev.WithBody([]byte("{}")); !errors.Is(err, ErrPayload) {
+		t.Error(err)
+	}
+	if _, err := ev.WithBody(make([]byte, MaxBody+1)); !errors.Is(err, ErrTooLarge) {
+		t.Error(err)
+	}
+	if ev, err = ev.WithBody(body); err != nil {
+		t.Fatal(err)
+	}
+	if signed, err = ev.Signed(); err != nil || signed.Claim().Level != fas.LevelBody || string(signed.Claim().Body) != testBody {
+		t.Error(err)
+	}
+	if _, err := (Evidence{}).Signed(); !errors.Is(err, ErrNoToken) {
+		t.Error(err)
+	}
+	if _, err := (Evidence{}).WithBody(nil); !errors.Is(err, ErrNoToken) || !(Evidence{}).IsZero() {
+		t.Error(err)
+	}
+}
+
 // A proof is good once by its key and number, whatever else it says.
 func TestOnce(t *testing.T) {
 	t.Parallel()
@@ -378,9 +410,9 @@ func TestTransport(t *testing.T) {
 	p := newPlace(t)
 	var got error
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		ev, _, err := Capture(r, 1<<16)
+		ev, body, err := Capture(r, 1<<16)
 		if err == nil {
-			_, _, err = p.v.Verify(context.Background(), raw(t, ev), time.Now())
+			_, _, err = p.v.Verify(context.Background(), raw(t, ev, body), time.Now())
 		}
 		got = err
 	}))

@@ -128,11 +128,11 @@ func TestRealProvider(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
-	ev, _, err := Capture(bare(request(t, origin+"/Op", bound, other, time.Now())), 1<<16)
+	ev, body, err := Capture(bare(request(t, origin+"/Op", bound, other, time.Now())), 1<<16)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := v.Verify(t.Context(), raw(t, ev), time.Now().Add(24*time.Hour)); !errors.Is(err, ErrSkew) {
+	if _, _, err := v.Verify(t.Context(), raw(t, ev, body), time.Now().Add(24*time.Hour)); !errors.Is(err, ErrSkew) {
 		t.Errorf("a day later: %v", err)
 	}
 	if _, err := r.token("urn:elsewhere", nil); err == nil {

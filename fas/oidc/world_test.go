@@ -210,8 +210,16 @@ func request(t testing.TB, url, token string, key crypto.Signer, at time.Time) *
 }
 
 // raw is what of evidence reaches the verifier.
-func raw(t testing.TB, ev fas.Evidence) []byte {
+func raw(t testing.TB, e Evidence, body []byte) []byte {
 	t.Helper()
+	e, err := e.WithBody(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev, err := e.Signed()
+	if err != nil {
+		t.Fatal(err)
+	}
 	b, err := ev.MarshalBinary()
 	if err != nil {
 		t.Fatal(err)
@@ -228,9 +236,9 @@ func (p *place) through(t testing.TB, r *http.Request) (fas.Identity, fas.Claim,
 		target = target[i+3:]
 		r.RequestURI = target[strings.IndexByte(target, '/'):]
 	}
-	ev, _, err := Capture(r, 1<<16)
+	ev, body, err := Capture(r, 1<<16)
 	if err != nil {
 		return fas.Identity{}, fas.Claim{}, err
 	}
-	return p.v.Verify(t.Context(), raw(t, ev), time.Now())
+	return p.v.Verify(t.Context(), raw(t, ev, body), time.Now())
 }
