@@ -13,7 +13,6 @@ import (
 	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/authz"
 	"github.com/cloisterdev/cloister/fas"
-	"github.com/cloisterdev/cloister/internal/filelock"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -28,26 +27,27 @@ type Tenant struct {
 	Revoked []tenant.CustomizationID `json:"revoked,omitempty"`
 	// Policies are the tenant's own Cedar policies.
 	Policies []authz.Source `json:"policies,omitempty"`
+	// Issuer is the tenant's own identity provider.
+	Issuer *Issuer `json:"issuer,omitempty"`
 }
 
 // ChangeTenant changes what [Tenant] holds, in this or in another process than
 // the firewall's. Changes of one tenant are made one after another; after an
 // error of change nothing is different. Policies are checked first: an error
-// wraps authz.ErrRejected. An unknown tenant is [ErrNoTenant].
+// wraps authz.ErrRejected. An issuer that is another tenant's is [ErrTaken]. An
+// unknown tenant is [ErrNoTenant].
 func ChangeTenant(dir string, root tenant.Secret, id tenant.ID, change func(*Tenant) error) (err error) {
-	v, err := openVault(dir, root)
-	if err != nil {
-		return err
-	}
-	unlock, err := filelock.Lock(filepath.Join(dir, "tenants.lock"))
+	v, unlock, err := lockVault(dir, root)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	path := v.tenantPath(id)
-	var t Tenant
-	if err := v.get(path, id.String(), &t); err != nil {
-		return noTenant(id, err)
+	var t, old Tenant
+	for _, f := range []*Tenant{&t, &old} {
+		if err := v.get(path, id.String(), f); err != nil {
+			return noTenant(id, err)
+		}
 	}
 	if err := change(&t); err != nil {
 		return err
@@ -63,7 +63,15 @@ func ChangeTenant(dir string, root tenant.Secret, id tenant.ID, change func(*Ten
 			}
 		}
 	}
-	return v.put(path, id.String(), t)
+	// What says whose an issuer is comes first and goes last. Alone it says
+	// nothing: the tenant's file must agree.
+	if err := v.claimIssuer(id, t.Issuer); err != nil {
+		return err
+	}
+	if err := v.put(path, id.String(), t); err != nil {
+		return err
+	}
+	return v.releaseIssuer(old.Issuer, t.Issuer)
 }
 
 // ErrNoTenant is returned for a tenant that was never added.

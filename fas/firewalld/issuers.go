@@ -1,0 +1,123 @@
+package firewalld
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// Issuer is a tenant's own identity provider, as far as the firewall's directory
+// is concerned; the package fas/oidc says what the words mean.
+type Issuer struct {
+	// URL and Audience are required, and together no other tenant's. The
+	// audience should name the tenant.
+	URL      string `json:"url"`
+	Audience string `json:"audience"`
+	// Algorithms and Type are those of fas/oidc; empty means its defaults.
+	Algorithms []string `json:"algorithms,omitempty"`
+	Type       string   `json:"type,omitempty"`
+	// Subjects are the users whom the provider knows by another name. A subject
+	// that is not here is nobody.
+	Subjects map[string]tenant.UserID `json:"subjects,omitempty"`
+	// Keys are the thumbprints (RFC 7638, SHA-256, in hexadecimal) of users' keys
+	// for tokens that name none.
+	Keys map[string]tenant.UserID `json:"keys,omitempty"`
+}
+
+// issuerName is the file that says whose an issuer and audience are.
+func issuerName(url, audience string) string {
+	sum := sha256.Sum256([]byte(url + "\x00" + audience))
+	return hex.EncodeToString(sum[:])
+}
+
+func (v *vault) checkIssuer(id tenant.ID, i *Issuer) error {
+	if i.URL == "" || i.Audience == "" || len(i.URL) > 1<<10 || len(i.Audience) > 1<<10 {
+		return errors.New("firewalld: an issuer has a URL and an audience")
+	}
+	for subject, u := range i.Subjects {
+		if err := v.userOf(id, u); err != nil || subject == "" {
+			return errors.Join(ErrNoUser, err)
+		}
+	}
+	for thumbprint, u := range i.Keys {
+		if b, err := hex.DecodeString(thumbprint); err != nil || len(b) != 32 || hex.EncodeToString(b) != thumbprint {
+			return fmt.Errorf("%w: thumbprint", ErrBadKey)
+		}
+		if err := v.userOf(id, u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claimIssuer makes an issuer the tenant's, or refuses one that is another's.
+// The caller holds the lock of changes.
+func (v *vault) claimIssuer(id tenant.ID, i *Issuer) error {
+	if i == nil {
+		return nil
+	}
+	if err := v.checkIssuer(id, i); err != nil {
+		return err
+	}
+	dir, name := filepath.Join(v.dir, "issuers"), issuerName(i.URL, i.Audience)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var owner tenant.ID
+	err := v.get(filepath.Join(dir, name), name, &owner)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return v.put(filepath.Join(dir, name), name, id)
+	case err != nil:
+		return err
+	case owner == id:
+		return nil
+	}
+	// A change that was cut short leaves a file that its tenant does not confirm.
+	var t Tenant
+	if err := v.get(v.tenantPath(owner), owner.String(), &t); err != nil {
+		return err
+	}
+	if t.Issuer != nil && t.Issuer.URL == i.URL && t.Issuer.Audience == i.Audience {
+		return fmt.Errorf("%w: issuer and audience", ErrTaken)
+	}
+	return v.put(filepath.Join(dir, name), name, id)
+}
+
+// releaseIssuer gives back an issuer that is no longer the tenant's.
+func (v *vault) releaseIssuer(old, now *Issuer) error {
+	if old == nil || now != nil && old.URL == now.URL && old.Audience == now.Audience {
+		return nil
+	}
+	err := os.Remove(filepath.Join(v.dir, "issuers", issuerName(old.URL, old.Audience)))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// smallOrder reports a point whose order divides eight: a signature that
+// verifies under it can be made without a private key. The list holds every
+// encoding of such a point, but for the sign bit.
+func smallOrder(key ed25519.PublicKey) bool {
+	k := [32]byte(key)
+	k[31] &= 0x7f
+	return slices.Contains(smallOrders[:], hex.EncodeToString(k[:]))
+}
+
+var smallOrders = [...]string{
+	"0000000000000000000000000000000000000000000000000000000000000000",
+	"0100000000000000000000000000000000000000000000000000000000000000",
+	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+}
