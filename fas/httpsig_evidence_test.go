@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"testing"
@@ -146,6 +148,23 @@ func TestHTTPSignatureClaim(t *testing.T) {
 		}
 		if id, _, err := v.Verify(t.Context(), raw, now.Add(time.Hour)); !errors.Is(err, fas.ErrTime) || id != (fas.Identity{}) {
 			t.Errorf("an identity beside a refusal: %v", err)
+		}
+	}
+	// What the signer says of its end counts where it is the earlier one.
+	for _, c := range []struct {
+		expires int64
+		want    time.Duration
+	}{{60, time.Minute}, {3600, 5 * time.Minute}} {
+		base := fmt.Sprintf("\"@method\": POST\n\"@authority\": service.local\n\"@path\": /Op\n\"@query\": ?\n"+
+			"\"content-digest\": sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:\n"+
+			"\"@signature-params\": (\"@method\" \"@authority\" \"@path\" \"@query\" \"content-digest\");created=%d;expires=%d;nonce=\"n\";keyid=\"k1\";alg=\"ed25519\"",
+			now.Unix(), now.Unix()+c.expires)
+		raw, err := json.Marshal(map[string]any{"s": base, "g": ed25519.Sign(private, []byte(base))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, claim, err := v.Verify(t.Context(), raw, now); err != nil || !claim.Until.Equal(now.Add(c.want)) {
+			t.Errorf("until %s, want %s, %v", claim.Until.Sub(now), c.want, err)
 		}
 	}
 	if _, _, err := v.Verify(t.Context(), []byte("x"), now); !errors.Is(err, fas.ErrNoEvidence) {

@@ -1,14 +1,12 @@
 package firewalld
 
 import (
-	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -101,23 +99,4 @@ func (v *vault) releaseIssuer(old, now *Issuer) error {
 		return nil
 	}
 	return err
-}
-
-// smallOrder reports a point whose order divides eight: a signature that
-// verifies under it can be made without a private key. The list holds every
-// encoding of such a point, but for the sign bit.
-func smallOrder(key ed25519.PublicKey) bool {
-	k := [32]byte(key)
-	k[31] &= 0x7f
-	return slices.Contains(smallOrders[:], hex.EncodeToString(k[:]))
-}
-
-var smallOrders = [...]string{
-	"0000000000000000000000000000000000000000000000000000000000000000",
-	"0100000000000000000000000000000000000000000000000000000000000000",
-	"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-	"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-	"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-	"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 }

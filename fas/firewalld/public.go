@@ -15,6 +15,7 @@ import (
 
 	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/internal/filelock"
+	"github.com/cloisterdev/cloister/internal/weakkey"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -49,7 +50,7 @@ func PublicKeyID(key ed25519.PublicKey) string {
 // AddPublicKey registers a user's key for HTTP message signatures and returns
 // its id. A key has one owner: one that is registered already is [ErrTaken].
 func AddPublicKey(dir string, root tenant.Secret, t tenant.ID, u tenant.UserID, key ed25519.PublicKey) (id string, err error) {
-	if len(key) != ed25519.PublicKeySize || smallOrder(key) {
+	if weakkey.Ed25519(key) {
 		return "", ErrBadKey
 	}
 	v, unlock, err := lockVault(dir, root)

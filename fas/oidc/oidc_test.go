@@ -170,6 +170,15 @@ func proofOf(t testing.TB, token string, key crypto.Signer, change func(c fields
 	return text
 }
 
+// weakProof is signed by nobody, for a key of order one.
+func weakProof(token string) string {
+	weak := append([]byte{1}, make([]byte, 31)...)
+	ath, htd := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(testBody))
+	head, _ := json.Marshal(fields{"alg": "EdDSA", "typ": "dpop+jwt", "jwk": fields{"kty": "OKP", "crv": "Ed25519", "x": b64(weak)}})
+	claims, _ := json.Marshal(fields{"jti": "j", "htm": "POST", "htu": origin + "/Op", "htq": "a=1", "htd": b64(htd[:]), "ath": b64(ath[:]), "iat": time.Now().Unix()})
+	return b64(head) + "." + b64(claims) + "." + b64(append(weak, make([]byte, 32)...))
+}
+
 func TestProofRefusals(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -217,6 +226,7 @@ func TestProofRefusals(t *testing.T) {
 		{"the key exchanged", another[0] + "." + parts[1] + "." + parts[2], ErrProof},
 		{"by another key", strings.Join(another, "."), ErrBinding},
 		{"no signature", b64([]byte(`{"alg":"none","typ":"dpop+jwt"}`)) + "." + parts[1] + ".", ErrProof},
+		{"a key for which anybody signs", weakProof(token), ErrProof},
 		{"no key in it", header(p.key, (&jose.SignerOptions{}).WithType("dpop+jwt")), ErrProof},
 		{"another type", header(p.key, (&jose.SignerOptions{EmbedJWK: true}).WithType("JWT")), ErrProof},
 		{"the token as the proof", token, ErrProof},

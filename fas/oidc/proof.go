@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"crypto"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4/json"
 
 	"github.com/cloisterdev/cloister/fas/httpsig"
+	"github.com/cloisterdev/cloister/internal/weakkey"
 )
 
 const (
@@ -65,6 +67,9 @@ func parseProof(text, token string) (*proof, error) {
 	}
 	if h.JSONWebKey == nil || !h.JSONWebKey.Valid() || !h.JSONWebKey.IsPublic() || h.KeyID != "" {
 		return nil, fmt.Errorf("%w: it must hold one public key", ErrProof)
+	}
+	if k, ok := h.JSONWebKey.Key.(ed25519.PublicKey); ok && weakkey.Ed25519(k) {
+		return nil, fmt.Errorf("%w: a key for which anybody signs", ErrProof)
 	}
 	p.key = *h.JSONWebKey
 	sum, err := p.key.Thumbprint(crypto.SHA256)
