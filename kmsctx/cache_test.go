@@ -44,6 +44,7 @@ type service struct {
 	kmsctx.Keyring
 	generated, decrypted atomic.Int64
 	delay                time.Duration
+	deaf                 bool // to its context
 	refuse               atomic.Pointer[error]
 	handed               sync.Map // *kmsctx.DataKey, true
 }
@@ -52,7 +53,9 @@ func (s *service) say(err error) { s.refuse.Store(&err) }
 
 func (s *service) call(ctx context.Context, n *atomic.Int64, f func() (*kmsctx.DataKey, error)) (*kmsctx.DataKey, error) {
 	n.Add(1)
-	if s.delay > 0 {
+	if s.deaf {
+		time.Sleep(s.delay)
+	} else if s.delay > 0 {
 		select {
 		case <-time.After(s.delay):
 		case <-ctx.Done():
@@ -455,25 +458,39 @@ func TestWaitersDoNotDependOnEachOther(t *testing.T) {
 // What was under way when a key was invalidated is handed to nobody.
 func TestInvalidateDuringACall(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := &service{Keyring: ring(t, 1), delay: 10 * time.Second}
-		cache := newCache(t, kmsctx.CachePolicy{})
-		e := view(t, cache, partition(newSession(time.Hour)), s, nil)
-		c := ec(t, "tenant", "a")
-		done := make(chan error, 1)
-		go func() {
-			_, err := e.Seal(t.Context(), nil, nil, c)
-			done <- err
-		}()
-		synctest.Wait()
-		cache.Invalidate("key-1")
-		if err := <-done; err != nil || s.generated.Load() != 2 {
-			t.Errorf("%v after %d calls", err, s.generated.Load())
-		}
-		if n := cache.Stats().Entries; n != 1 {
-			t.Errorf("%d entries", n)
-		}
-	})
+	for _, deaf := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &service{Keyring: ring(t, 1), delay: 10 * time.Second, deaf: deaf}
+			cache := newCache(t, kmsctx.CachePolicy{})
+			e := view(t, cache, partition(newSession(time.Hour)), s, nil)
+			c := ec(t, "tenant", "a")
+			done := make(chan []byte, 1)
+			go func() {
+				m, err := e.Seal(t.Context(), nil, []byte("x"), c)
+				if err != nil {
+					t.Error(err)
+				}
+				done <- m
+			}()
+			synctest.Wait()
+			time.Sleep(5 * time.Second)
+			cache.Invalidate("key-1")
+			m := <-done
+			if n := s.generated.Load(); n != 2 {
+				t.Errorf("%d calls", n)
+			}
+			if n := cache.Stats().Entries; n != 1 {
+				t.Errorf("%d entries", n)
+			}
+			// Whatever answer comes late, the key in use is the second one.
+			time.Sleep(time.Minute / 2)
+			first, err1 := kmsctx.InspectUnverified(m)
+			again, err2 := kmsctx.InspectUnverified(seal(t, e, c))
+			if err := errors.Join(err1, err2); err != nil || !bytes.Equal(first.Keys[0].Ciphertext, again.Keys[0].Ciphertext) {
+				t.Errorf("another key: %v", err)
+			}
+		})
+	}
 }
 
 func TestCacheRefusals(t *testing.T) {
