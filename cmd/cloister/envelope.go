@@ -119,6 +119,7 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 	}
 	p := startProgress(in, errOut, a.progress)
 	defer p.end()
+	defer p.interruptible(ctx)()
 	return writeTo(a.out, out, func(w io.Writer) error {
 		switch command {
 		case "seal":

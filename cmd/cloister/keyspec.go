@@ -115,6 +115,7 @@ func rawKey(path string) (kmsctx.Keyring, error) {
 	if err := d.Decode(&k); err != nil {
 		return nil, fmt.Errorf(`%s: want {"namespace": "...", "name": "...", "key": "32 bytes in base64"}`, path)
 	}
+	defer clear(k.Key)
 	ring, err := kmsctx.NewRawAES(k.Namespace, k.Name, tenant.NewSecret(k.Key))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

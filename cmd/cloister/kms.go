@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
@@ -239,7 +240,7 @@ type kmsAudit struct{ log audit.Recorder }
 // Record implements [localkms.Recorder].
 func (k kmsAudit) Record(ctx context.Context, e localkms.Event) error {
 	ev := audit.Event{Time: e.Time, Kind: "kms." + strings.ToLower(e.Operation), Decision: audit.Allow, Reason: "ok", Detail: map[string]string{}}
-	for name, v := range map[string]string{"principal": e.Principal, "request": e.RequestID, "key": e.KeyID, "to_key": e.ToKeyID, "grant": e.GrantID,
+	for name, v := range map[string]string{"principal": e.Principal, "request": e.RequestID, "key": e.KeyID, "to_key": e.ToKeyID, "grant": e.GrantID, "grantee": e.Grantee,
 		"context": contextText(e.Context), "to_context": contextText(e.ToContext)} {
 		if v != "" {
 			ev.Detail[name] = clip(v)
@@ -266,11 +267,12 @@ func contextText(pairs map[string]string) string {
 	return string(b)
 }
 
-// clip keeps what an audit record can hold.
+// clip keeps what an audit record can hold, and the digest of what it cannot:
+// a caller must not be able to hide a context behind a long pair.
 func clip(s string) string {
-	const most = 1000
+	const most = 900
 	if len(s) > most {
-		return s[:most] + "..."
+		return fmt.Sprintf("%s... sha256:%x", s[:most], sha256.Sum256([]byte(s)))
 	}
 	return s
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -29,6 +30,24 @@ func startProgress(in io.Reader, errOut io.Writer, always bool) *progress {
 		p.w = errOut
 	}
 	return p
+}
+
+// interruptible lets reads end with ctx, where they may wait: for a pipe, or a
+// terminal. Otherwise an interrupted command would go on waiting, its temporary
+// file in place. It returns what stops it.
+func (p *progress) interruptible(ctx context.Context) (stop func()) {
+	f, ok := p.r.(*os.File)
+	if !ok || p.total > 0 {
+		return func() {}
+	}
+	r, w := io.Pipe()
+	p.r = r
+	context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+	go func() {
+		_, err := io.CopyBuffer(w, struct{ io.Reader }{f}, make([]byte, 128<<10))
+		w.CloseWithError(err)
+	}()
+	return func() { r.Close() }
 }
 
 func terminal(w io.Writer) bool {

@@ -38,6 +38,7 @@ type CreatedGrant struct {
 // more than that grant does.
 func (s *Service) CreateGrant(ctx context.Context, who Principal, in *CreateGrantInput) (*CreatedGrant, error) {
 	c := s.begin("CreateGrant", who, in.DryRun)
+	c.event.Grantee = in.GranteePrincipal
 	return write(ctx, c, func() (*CreatedGrant, error) {
 		g := &grant{Name: in.Name, Grantee: in.GranteePrincipal, Retiring: in.RetiringPrincipal, Issuer: who.ARN,
 			Operations: slices.Compact(slices.Sorted(slices.Values(in.Operations))), Created: c.now.UnixMilli()}
@@ -51,10 +52,11 @@ func (s *Service) CreateGrant(ctx context.Context, who Principal, in *CreateGran
 			if len(g.Equals) > 0 {
 				kind = "EncryptionContextEquals"
 			}
-			c.event.Context = g.Equals
-			if len(g.Subset) > 0 {
-				c.event.Context = g.Subset
+			c.event.Context = maps.Clone(g.Equals)
+			if c.event.Context == nil {
+				c.event.Context = map[string]string{}
 			}
+			maps.Copy(c.event.Context, g.Subset)
 		}
 		if err := g.check(); err != nil {
 			return nil, err
@@ -78,6 +80,7 @@ func (s *Service) CreateGrant(ctx context.Context, who Principal, in *CreateGran
 		n := 0
 		for _, have := range c.st.Grants {
 			if g.Name != "" && !have.capability() && have.same(g) {
+				c.event.GrantID = have.ID
 				return &CreatedGrant{have.ID, s.kms.newToken(have.ID)}, nil
 			}
 			if have.KeyID == id {
@@ -257,9 +260,9 @@ func (c *call) grants(in PageInput, match func(*grant) bool) (*GrantList, error)
 		if g.capability() || !match(g) || c.st.live(g.KeyID, c.now) == nil {
 			continue
 		}
-		e := GrantEntry{c.s.arn("key/" + g.KeyID), g.ID, g.Name, Epoch(g.Created), g.Grantee, g.Retiring, rootARN(c.s.o.Account), g.Operations, nil}
+		e := GrantEntry{c.s.arn("key/" + g.KeyID), g.ID, g.Name, Epoch(g.Created), g.Grantee, g.Retiring, rootARN(c.s.o.Account), slices.Clone(g.Operations), nil}
 		if len(g.Equals)+len(g.Subset) > 0 {
-			e.Constraints = &Constraints{g.Equals, g.Subset}
+			e.Constraints = &Constraints{maps.Clone(g.Equals), maps.Clone(g.Subset)}
 		}
 		all = append(all, e)
 	}

@@ -190,13 +190,13 @@ type verdict struct{ denied, allowed, delegated bool }
 // decide evaluates the policy for a caller. A nil policy is the default: the
 // account decides.
 func (p *keyPolicy) decide(who, account string, r policy.Request) (v verdict) {
-	root := rootARN(account)
+	home := accountOf(who)
 	if p == nil {
-		return verdict{delegated: true, allowed: who == root}
+		return verdict{delegated: home == account, allowed: who == rootARN(account)}
 	}
 	for _, s := range p.statements {
-		direct := s.anyone || slices.Contains(s.principals, who)
-		viaRoot := slices.Contains(s.principals, root)
+		direct := s.anyone || slices.ContainsFunc(s.principals, func(p string) bool { return isPrincipal(who, p) })
+		viaRoot := slices.Contains(s.principals, rootARN(home))
 		if !direct && !viaRoot {
 			continue
 		}
@@ -204,11 +204,47 @@ func (p *keyPolicy) decide(who, account string, r policy.Request) (v verdict) {
 		case policy.Deny:
 			return verdict{denied: true}
 		case policy.Allow:
-			v.allowed = v.allowed || direct
-			v.delegated = v.delegated || viaRoot
+			// Another account has a say in what its principals do.
+			v.allowed = v.allowed || direct && home == account
+			v.delegated = v.delegated || viaRoot || direct
 		}
 	}
 	return v
+}
+
+// accountOf is the account of a principal.
+func accountOf(arn string) string {
+	if f := strings.SplitN(arn, ":", 6); len(f) == 6 {
+		return f[4]
+	}
+	return ""
+}
+
+// roleOf is the role that a session's ARN tells of, without its path; "" for
+// other principals. Role names are unique in an account whatever their path.
+func roleOf(who string) string {
+	f := strings.SplitN(who, ":", 6)
+	if len(f) != 6 || f[2] != "sts" {
+		return ""
+	}
+	name, ok := strings.CutPrefix(f[5], "assumed-role/")
+	name, _, session := strings.Cut(name, "/")
+	if !ok || !session || name == "" {
+		return ""
+	}
+	return f[0] + ":" + f[1] + ":iam::" + f[4] + ":role/" + name
+}
+
+// isPrincipal reports whether a caller is a principal that a key policy names:
+// that very one, or a session of that role.
+func isPrincipal(who, named string) bool {
+	if who == named {
+		return true
+	}
+	role := roleOf(who)
+	at := strings.LastIndexByte(role, '/')
+	prefix, path, ok := strings.Cut(named, ":role/")
+	return role != "" && ok && prefix+":role/" == role[:at+1] && path[strings.LastIndexByte(path, '/')+1:] == role[at+1:]
 }
 
 func rootARN(account string) string { return "arn:aws:iam::" + account + ":root" }

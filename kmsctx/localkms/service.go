@@ -29,10 +29,11 @@ type Event struct {
 	Principal string
 	RequestID string
 	KeyID     string            // empty where the call names no key that exists
-	Context   map[string]string // the encryption context; ReEncrypt: the source's
+	Context   map[string]string // the encryption context; ReEncrypt: the source's; CreateGrant: the constraints' pairs
 	ToKeyID   string            // ReEncrypt: the destination key
 	ToContext map[string]string // ReEncrypt: the destination's encryption context
 	GrantID   string            // the grant that permitted the call, or that it is about
+	Grantee   string            // CreateGrant: who may use it
 	DryRun    bool
 	Code      string // the refusal's code; empty when the call succeeded
 }
@@ -251,14 +252,18 @@ func (c *call) inForce(g *grant) bool {
 func (c *call) allowAccount(op string, more map[string]string, multi map[string][]string) error {
 	r := policy.Request{Action: "kms:" + op, Resource: "*", Context: c.common(more), Multi: multi}
 	own := c.who.Policy.Evaluate(r)
-	if own == policy.Deny || own != policy.Allow && c.who.ARN != rootARN(c.s.o.Account) {
+	if accountOf(c.who.ARN) != c.s.o.Account || own == policy.Deny || own != policy.Allow && c.who.ARN != rootARN(c.s.o.Account) {
 		return ErrNotAuthorized
 	}
 	return nil
 }
 
 func (c *call) common(more map[string]string) map[string]string {
-	ctx := map[string]string{"aws:principalarn": c.who.ARN, "aws:principalaccount": c.s.o.Account, "kms:calleraccount": c.s.o.Account,
+	who, account := c.who.ARN, accountOf(c.who.ARN)
+	if role := roleOf(who); role != "" {
+		who = role
+	}
+	ctx := map[string]string{"aws:principalarn": who, "aws:principalaccount": account, "kms:calleraccount": account,
 		"aws:currenttime": c.now.UTC().Format(time.RFC3339), "aws:epochtime": strconv.FormatInt(c.now.Unix(), 10), "aws:requestedregion": c.s.o.Region}
 	for k, v := range more {
 		ctx[k] = v

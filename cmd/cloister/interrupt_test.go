@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/kmsctx/localkms"
+)
+
+// A command that waits for its input ends when it is interrupted, and leaves
+// no plaintext behind.
+func TestInterruptedReader(t *testing.T) {
+	t.Parallel()
+	bin, k := binary(t), keyFile(t, "k", 1)
+	_, message, _ := try(bytes.Repeat([]byte("x"), 1<<20), "seal", "--kms", k, "--context", "tenant=a")
+	dir := t.TempDir()
+	c := exec.Command(bin, "open", "--kms", k, "--context", "tenant=a", "-o", filepath.Join(dir, "plain"))
+	var errOut bytes.Buffer
+	c.Stderr = &errOut
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write([]byte(message[:512<<10])); err != nil {
+		t.Fatal(err)
+	}
+	files := func() int {
+		all, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	for start := time.Now(); files() == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > 20*time.Second {
+			t.Fatal("no temporary file")
+		}
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(20*time.Second, func() { _ = c.Process.Kill() })
+	_ = c.Wait()
+	if !late.Stop() {
+		t.Error("it went on waiting for its input")
+	}
+	if code := c.ProcessState.ExitCode(); code != 1 || files() != 0 {
+		t.Errorf("code %d, %d files left; %s", code, files(), errOut.String())
+	}
+}
+
+// A file of secrets that others can read is refused, wherever it is named.
+func TestSecretsOthersCanRead(t *testing.T) {
+	t.Parallel()
+	k := keyFile(t, "k", 1)
+	path := strings.TrimPrefix(k, "raw:")
+	for mode, want := range map[os.FileMode]int{0o600: 0, 0o400: 0, 0o640: 1, 0o604: 1, 0o620: 1} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		code, out, errOut := try([]byte("text"), "seal", "--kms", k, "--context", "tenant=a")
+		if code != want || want == 1 && (out != "" || !strings.Contains(errOut, "others can")) {
+			t.Errorf("mode %04o: code %d, %s", mode, code, errOut)
+		}
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, make([]byte, 100<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errOut := try([]byte("text"), "seal", "--kms", k, "--context", "tenant=a"); code != 1 || !strings.Contains(errOut, "more than") {
+		t.Errorf("a large key file: code %d, %s", code, errOut)
+	}
+}
+
+type lastEvent struct {
+	audit.Recorder
+	e audit.Event
+}
+
+func (l *lastEvent) Record(_ context.Context, e audit.Event) error { l.e = e; return nil }
+
+// What does not fit into a record is there by its digest, so that a long pair
+// hides nothing behind it.
+func TestLongContextRecorded(t *testing.T) {
+	t.Parallel()
+	var log lastEvent
+	for tenant, long := range map[string]string{"a": "x", "b": strings.Repeat("x", 8000)} {
+		pairs := map[string]string{"0": long, "tenant": tenant}
+		must := contextText(pairs)
+		if err := (kmsAudit{&log}).Record(context.Background(), localkms.Event{Operation: "Decrypt", Context: pairs, Grantee: "arn:aws:iam::000000000000:user/u"}); err != nil {
+			t.Fatal(err)
+		}
+		got := log.e.Detail["context"]
+		digest := fmt.Sprintf("%x", sha256.Sum256([]byte(must)))
+		if got != must && !strings.HasSuffix(got, digest) || len(got) > 1024 || log.e.Detail["grantee"] == "" {
+			t.Errorf("%s: %q", tenant, log.e.Detail)
+		}
+	}
+}
