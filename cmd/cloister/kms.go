@@ -116,7 +116,7 @@ func (a kmsArgs) init(out io.Writer) error {
 	for _, f := range []struct {
 		path string
 		b    []byte
-	}{{a.root, []byte(base64.StdEncoding.EncodeToString(key) + "\n")}, {a.principals, append(b, '\n')}} {
+	}{{a.root, key}, {a.principals, append(b, '\n')}} {
 		w, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
 			fmt.Fprintf(out, "%s is there already and stays as it is\n", f.path)

@@ -169,8 +169,19 @@ func TestKMSInit(t *testing.T) {
 			t.Errorf("%s: %v %v", p, info, err)
 		}
 	}
-	if _, err := rootKey(key); err != nil {
-		t.Error(err)
+	// The key is that of the file, raw or in base64.
+	b, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := filepath.Join(dir, "text")
+	if err := os.WriteFile(text, []byte(base64.StdEncoding.EncodeToString(b)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{key, text} {
+		if s, err := rootKey(p); err != nil || !s.Equal(b) || s.Equal(make([]byte, 32)) {
+			t.Errorf("%s: another key than the file's: %v", p, err)
+		}
 	}
 }
 

@@ -60,9 +60,9 @@
 // closed. Data keys that were handed out before a key is disabled or a grant
 // retired are not called back. A capability has no grantee: keep grant IDs from
 // whoever is not to use them. Retiring a grant does not retire those that were
-// made through it, as on AWS. Every change writes the whole file, and every call
-// of a Service looks at all grants: some thousands are fast, millions are not
-// what this is for. Go cannot promise that no copy of a key remains in memory.
+// made through it, as on AWS. Every change writes the whole file: some thousands
+// of grants are fast, millions are not what this is for. Go cannot promise that
+// no copy of a key remains in memory.
 //
 // Sources: AWS KMS API Reference; AWS KMS Developer Guide, "Grants", "Key
 // policies", "Condition keys", "Key states", "Rotating keys".

@@ -12,14 +12,14 @@ func sample(t testing.TB) []byte {
 	t.Helper()
 	material := bytes.Repeat([]byte{7}, 32)
 	b, err := json.Marshal(state{
-		map[string]*key{
+		Keys: map[string]*key{
 			"key": {Disabled: true, Versions: []version{{Material: material}}},
 			"rotated": {Created: 1, Description: "d", Delete: 9, Window: 7, Policy: defaultPolicy("000000000000"), Tags: map[string]string{"a": "b"},
 				Period: 90, Next: 5, Versions: []version{{Material: material}, {material, 2, true}}}},
-		map[string]*grant{
+		Grants: map[string]*grant{
 			"id": {ID: "id", KeyID: "key", Name: "name", Subset: map[string]string{"tenant": "a"}},
 			"of": {ID: "of", KeyID: "key", Grantee: "arn:aws:iam::000000000000:user/u", Operations: []string{"Decrypt"}, Equals: map[string]string{"T": "a"}, Created: 3}},
-		map[string]*alias{"alias/a": {"key", 1, 2}}})
+		Aliases: map[string]*alias{"alias/a": {"key", 1, 2}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -234,8 +234,8 @@ func (c *call) allow(id string, k *key, a access) error {
 	case a.grantOp == "":
 		return ErrNotAuthorized
 	}
-	for _, g := range c.st.Grants {
-		if g.KeyID == id && g.Grantee == c.who.ARN && c.inForce(g) && g.permits(a.grantOp, a.pairs) &&
+	for _, g := range c.st.granted[c.who.ARN] {
+		if g.KeyID == id && c.inForce(g) && g.permits(a.grantOp, a.pairs) &&
 			(a.child == nil || a.child.narrower(g)) {
 			c.event.GrantID = g.ID
 			return nil

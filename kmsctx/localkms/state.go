@@ -15,10 +15,12 @@ type state struct {
 	Keys    map[string]*key   `json:"keys"`
 	Grants  map[string]*grant `json:"grants"`
 	Aliases map[string]*alias `json:"aliases"`
+
+	granted map[string][]*grant // by grantee, as of when the state was read
 }
 
 func newState() state {
-	return state{map[string]*key{}, map[string]*grant{}, map[string]*alias{}}
+	return state{Keys: map[string]*key{}, Grants: map[string]*grant{}, Aliases: map[string]*alias{}}
 }
 
 type key struct {

@@ -30,6 +30,17 @@ type view struct {
 	wake int64 // when the first key is due for rotation; 0: none is
 }
 
+// settle derives what is asked for often.
+func (v *view) settle() {
+	v.wake = v.firstDue()
+	v.granted = map[string][]*grant{}
+	for _, g := range v.Grants {
+		if !g.capability() {
+			v.granted[g.Grantee] = append(v.granted[g.Grantee], g)
+		}
+	}
+}
+
 func (v *view) close() {
 	if v != nil && v.file != nil {
 		_ = v.file.Close()
@@ -164,7 +175,7 @@ func (k *KMS) read() (v *view, err error) {
 	if v.state, err = k.unseal(sealed); err != nil {
 		return nil, err
 	}
-	v.wake = v.firstDue()
+	v.settle()
 	v.info, err = f.Stat()
 	return v, err
 }
@@ -212,7 +223,7 @@ func (k *KMS) change(f func(*state) (bool, error)) error {
 
 // write replaces the file. After an error the next call reads what is there.
 func (k *KMS) write(v *view) (err error) {
-	v.wake = v.firstDue()
+	v.settle()
 	plain, err := json.Marshal(v.state)
 	if err != nil {
 		return err
