@@ -4,7 +4,7 @@ var kmsctxRoom = []Invariant{
 	{ID: "KMS-01", Statement: "A message opens under exactly the context that it was sealed under.",
 		Why:     "Your data in the wrong place fails in cryptography and not in a comparison that may be forgotten.",
 		Tests:   []Test{{Package: "kmsctx", Func: "TestContextMustMatch"}, {Package: "kmsctx", Func: "TestMutatedContexts"}, {Package: "kmsctx", Func: "TestWithheld"}, {"kmsctx/kmstest", "TestBrokenKeyringsFail", "forgets the context"}},
-		Gallery: []string{"context-wrong", "context-missing", "context-extra", "context-withheld", "context-withheld-left-out", "rewrap-wrong-context"}},
+		Gallery: []string{"cache-after-revoke", "context-wrong", "context-missing", "context-extra", "context-withheld", "context-withheld-left-out", "rewrap-wrong-context"}},
 	{ID: "KMS-02", Statement: "Nothing is sealed or opened without a context, and a context keeps its rules.",
 		Why:   "There is no data of yours that is bound to nobody.",
 		Tests: []Test{{Package: "kmsctx", Func: "TestContextRules"}, {"kmsctx", "TestContextMustMatch", "seal without context"}, {Package: "kmsctx", Func: "TestSubsetAndRequired"}, {compileFail, mustNot, "a context made by hand"}}},

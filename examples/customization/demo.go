@@ -62,7 +62,15 @@ func runDemo(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cfg := stack.Config{Dir: dir, Args: []string{"--min-tier", *tier}}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var may workloads
+	if err := may.Set("gallery=" + exe); err != nil {
+		return err
+	}
+	cfg := stack.Config{Dir: dir, Args: append([]string{"--min-tier", *tier}, may.args()...)}
 	if *verbose {
 		cfg.Log = os.Stderr
 	}

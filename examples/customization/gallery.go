@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -79,7 +80,12 @@ func (g *gallery) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("gallery: seal for the envelope attacks: %w", err)
 	}
-	for _, list := range [][]attack{g.signatures(), g.permissions(), inside, g.formats(), envelopes, g.buckets(), workers, slots, g.files(), g.settings()} {
+	keys, endKeys, err := g.keys(ctx, filepath.Join(g.st.Dir(), "gallery-kms"))
+	if err != nil {
+		return fmt.Errorf("gallery: make keys and grants: %w", err)
+	}
+	defer endKeys()
+	for _, list := range [][]attack{g.signatures(), g.permissions(), inside, g.formats(), envelopes, keys, g.buckets(), workers, slots, g.files(), g.settings()} {
 		for _, a := range list {
 			if err := g.do(ctx, a); err != nil {
 				return err

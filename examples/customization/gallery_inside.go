@@ -211,7 +211,28 @@ func (g *gallery) sessions(ctx context.Context, row fas.Row, ticket fas.Ticket, 
 	// The claims stay, the signature is not the authority's.
 	forged := func(c *fas.Credentials) { c.Token = c.Token[:len(c.Token)-8] + "AAAAAAAA" }
 	cat := g.wall.Catalog(own)
+	// The gallery's own program is another workload than the front end.
+	thief, err := callFirewall(g.st.Dir())
+	if err != nil {
+		return nil, err
+	}
 	return []attack{
+		{"session-stolen", "a session used by another program than the one it was given to", "firewall", func(ctx context.Context) (outcome, error) {
+			_, _, err := thief.Catalog(own).Create(ctx, fas.CreateInput{})
+			return refusedBy(err, fas.ErrRole)
+		}, func(ctx context.Context) error {
+			// The program may call: with what is its own.
+			ev, err := g.evidence(u, "ListCustomizations", toJSON(map[string]any{"nonce": unique()}))
+			if err != nil {
+				return err
+			}
+			s, err := thief.AssumeOwn(ctx, ev, fas.Request{RequestID: tenant.NewRequestID()})
+			if err != nil {
+				return err
+			}
+			_, err = thief.Catalog(s).List(ctx)
+			return errors.Join(err, s.Close(), thief.Close())
+		}},
 		bucket("session-other-bucket", "a session used on the other tenant's bucket", nil, http.MethodGet, "/"+g.b.admin.User.Bucket+"?list-type=2&prefix=src%2F"),
 		bucket("session-other-prefix", "a session used on another prefix", nil, http.MethodGet, "/"+u.Bucket+"/secrets/key.pem"),
 		bucket("session-whole-bucket", "a session that lists the whole bucket", nil, http.MethodGet, "/"+u.Bucket+"?list-type=2"),

@@ -23,6 +23,10 @@ func auditDir(data string) string    { return filepath.Join(data, "audit") }
 // cloudAuditDir is the customer cloud's own log: what was done to buckets.
 func cloudAuditDir(data string) string { return filepath.Join(data, "cloud", "audit") }
 
+// firewallSocket is where programs of this machine that were named reach the
+// firewall.
+func firewallSocket(data string) string { return filepath.Join(firewallDir(data), "socket") }
+
 // rootKey reads, or makes, the key under which everything of the firewall is
 // sealed. Whoever reads it can open every customization.
 func rootKey(data string) (tenant.Secret, error) {

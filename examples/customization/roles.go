@@ -40,7 +40,10 @@ func until() (context.Context, context.CancelFunc) {
 }
 
 // roleOptions are what the supervisor tells every process of the stack.
-type roleOptions struct{ data, s3, minTier, profiles, profileKeys string }
+type roleOptions struct {
+	data, s3, minTier, profiles, profileKeys string
+	workloads                                workloads
+}
 
 func roleFlags(args []string) (o roleOptions, err error) {
 	fs := flag.NewFlagSet("role", flag.ContinueOnError)
@@ -49,11 +52,13 @@ func roleFlags(args []string) (o roleOptions, err error) {
 	fs.StringVar(&o.minTier, "min-tier", "", "")
 	fs.StringVar(&o.profiles, "profiles", "", "")
 	fs.StringVar(&o.profileKeys, "profile-keys", "", "")
+	fs.Var(&o.workloads, "workload", "")
 	return o, fs.Parse(args)
 }
 
-// roleFirewall is the identity firewall's process. It has no listening socket:
-// the supervisor hands it connections over the one that it was born with.
+// roleFirewall is the identity firewall's process. The supervisor hands it
+// connections over the one that it was born with; it listens only where other
+// programs were named that may call it.
 func roleFirewall(args []string) error {
 	o, err := roleFlags(args)
 	if err != nil {
@@ -80,6 +85,17 @@ func roleFirewall(args []string) error {
 		return err
 	}
 	var wg sync.WaitGroup
+	if len(o.workloads) > 0 {
+		l, err := wall.ListenUnix(firewallSocket(data), o.workloads)
+		if err != nil {
+			return err
+		}
+		wg.Go(func() {
+			if err := l.Serve(ctx); err != nil && ctx.Err() == nil {
+				fmt.Fprintln(os.Stderr, "the firewall's socket is closed:", err)
+			}
+		})
+	}
 	go func() {
 		_ = stack.Connections(born, func(c *net.UnixConn) {
 			wg.Go(func() {

@@ -26,6 +26,8 @@ func runServe(ctx context.Context, args []string, out io.Writer) error {
 	tier := fs.String("min-tier", "confined", "weakest sandbox accepted for ingestion: namespaced, confined or process")
 	profiles := fs.String("profiles", "", "directory of profiles that three teams approved; without it the firewall approves its own")
 	keys := fs.String("profile-keys", "", "keyring of the teams, for --profiles")
+	var programs workloads
+	fs.Var(&programs, "workload", "NAME=EXECUTABLE of another program of this user that may call the firewall, at DATA/firewall/socket; repeat for more")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -40,7 +42,7 @@ func runServe(ctx context.Context, args []string, out io.Writer) error {
 	}
 	start, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	s, err := stack.Start(start, stack.Config{Dir: *data, Listen: *listen, S3Listen: *s3, Log: os.Stderr, Args: []string{"--min-tier", *tier, "--profiles", *profiles, "--profile-keys", *keys}})
+	s, err := stack.Start(start, stack.Config{Dir: *data, Listen: *listen, S3Listen: *s3, Log: os.Stderr, Args: append([]string{"--min-tier", *tier, "--profiles", *profiles, "--profile-keys", *keys}, programs.args()...)})
 	if err != nil {
 		return err
 	}
