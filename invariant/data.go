@@ -4,7 +4,7 @@ var kmsctxRoom = []Invariant{
 	{ID: "KMS-01", Statement: "A message opens under exactly the context that it was sealed under.",
 		Why:     "Your data in the wrong place fails in cryptography and not in a comparison that may be forgotten.",
 		Tests:   []Test{{Package: "kmsctx", Func: "TestContextMustMatch"}, {Package: "kmsctx", Func: "TestMutatedContexts"}, {Package: "kmsctx", Func: "TestWithheld"}, {"kmsctx/kmstest", "TestBrokenKeyringsFail", "forgets the context"}},
-		Gallery: []string{"cache-after-revoke", "context-wrong", "context-missing", "context-extra", "context-withheld", "context-withheld-left-out", "rewrap-wrong-context"}},
+		Gallery: []string{"context-wrong", "context-missing", "context-extra", "context-withheld", "context-withheld-left-out", "rewrap-wrong-context"}},
 	{ID: "KMS-02", Statement: "Nothing is sealed or opened without a context, and a context keeps its rules.",
 		Why:   "There is no data of yours that is bound to nobody.",
 		Tests: []Test{{Package: "kmsctx", Func: "TestContextRules"}, {"kmsctx", "TestContextMustMatch", "seal without context"}, {Package: "kmsctx", Func: "TestSubsetAndRequired"}, {compileFail, mustNot, "a context made by hand"}}},
@@ -31,10 +31,15 @@ var kmsctxRoom = []Invariant{
 		Tests: []Test{{Package: "kmsctx", Func: "TestExpiredSessionWithWarmCache"}, {Package: "kmsctx", Func: "TestPartitionsDoNotMeet"}, {Package: "kmsctx", Func: "TestCacheWipes"}}},
 	{ID: "KMS-10", Statement: "A disabled key or a revoked grant stops a warm cache within its age, and at once where it is told.",
 		Why:   "What you took back stops working although somebody used it a moment ago.",
-		Tests: []Test{{Package: "kmsctx", Func: "TestDisabledKeyWithWarmCache"}, {Package: "kmsctx", Func: "TestInvalidateDuringACall"}, {Package: "kmsctx", Func: "TestRefreshAhead"}}},
+		Tests: []Test{{Package: "kmsctx", Func: "TestDisabledKeyWithWarmCache"}, {Package: "kmsctx", Func: "TestInvalidateDuringACall"}, {Package: "kmsctx", Func: "TestRefreshAhead"}},
+		Gallery: []string{"cache-after-revoke"}},
 	{ID: "KMS-11", Statement: "A plaintext that was cut off on the way never becomes a complete message, and a stream that was cut off never looks like one.",
 		Why:   "Half of your data is not taken for all of it.",
 		Tests: []Test{{Package: "kmsctx", Func: "TestWriterIsPoisoned"}, {Package: "kmsctx", Func: "TestErrorsStay"}, {Package: "kmsctx", Func: "TestCutAtEveryByte"}}},
+	{ID: "KMS-12", Statement: "Who may make grants by a grant makes none that permits more than that grant.",
+		Why:     "A helper that was let in for your customization cannot let others in for more.",
+		Tests:   []Test{{Package: "kmsctx/localkms", Func: "TestSubGrants"}},
+		Gallery: []string{"sub-grant-wider"}},
 }
 
 var retrievalRoom = []Invariant{
