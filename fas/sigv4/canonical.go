@@ -25,12 +25,9 @@ var (
 	// unreserved are the bytes that stand for themselves (RFC 3986 §2.3).
 	unreserved = table(capitals + letters + digits + "-._~")
 	// inName are the bytes of a lower-case token (RFC 9110 §5.6.2).
-	inName  = table(letters + digits + "!#$%&'*+-.^_`|~")
-	inToken = table(capitals + letters + digits + "-_")
-	// What canonical forms are written with.
+	inName   = table(letters + digits + "!#$%&'*+-.^_`|~")
+	inToken  = table(capitals + letters + digits + "-_")
 	inMethod = table(capitals + letters + digits + "!#$%&'*+-.^_`|~")
-	inPath   = table(capitals + letters + digits + "-._~%/")
-	inQuery  = table(capitals + letters + digits + "-._~%&=")
 	inSpace  = table(" \t\r\n")
 )
 
@@ -96,6 +93,37 @@ func reescape(dst []byte, s string, slash bool) ([]byte, bool) {
 		i += n
 	}
 	return dst, true
+}
+
+// escaped reports whether s is what [reescape] and [escapeAll] write.
+func escaped(s string, slash bool) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if unreserved[c] || slash && c == '/' {
+			continue
+		}
+		c, n := unescapeAt(s, i)
+		if n != 3 || unreserved[c] || slash && c == '/' || s[i+1] >= 'a' || s[i+2] >= 'a' {
+			return false
+		}
+		i += 2
+	}
+	return true
+}
+
+// canonicalQuery reports whether q is what appendQuery writes.
+func canonicalQuery(q string) bool {
+	name, value := "", ""
+	for more := q != ""; more; {
+		var p string
+		p, q, more = strings.Cut(q, "&")
+		k, v, ok := strings.Cut(p, "=")
+		if !ok || k < name || k == name && v < value || !escaped(k, false) || !escaped(v, false) {
+			return false
+		}
+		name, value = k, v
+	}
+	return true
 }
 
 // escapes reports whether escaped, in canonical form, stands for plain.

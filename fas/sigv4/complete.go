@@ -45,7 +45,7 @@ func (e *Evidence) parseCanonical() error {
 	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || e.method == "" || !strings.HasPrefix(e.path, "/") || !strings.HasSuffix(rest, "\n") {
 		return refuse("canonical request", ErrMalformed)
 	}
-	if !all(e.method, &inMethod) || !all(e.path, &inPath) || !all(e.query, &inQuery) {
+	if !all(e.method, &inMethod) || !escaped(e.path, true) || !canonicalQuery(e.query) {
 		return refuse("canonical request", ErrMalformed)
 	}
 	e.headers, e.payload = rest, payload
@@ -113,7 +113,7 @@ func (e *Evidence) parseQuery(list, sum string) error {
 		if !isAmz(k) {
 			return nil
 		}
-		if k == before {
+		if k == before { // the query is sorted
 			return refuse("query", ErrDuplicated)
 		}
 		before = k

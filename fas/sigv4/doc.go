@@ -29,7 +29,8 @@
 //
 // A refusal while reading is a [*ParseError], which names the part. Presigned
 // requests, unsigned payloads and SigV4A are refused unless they are switched
-// on both where requests are captured and where evidence is verified.
+// on both where requests are captured and where evidence is verified; evidence
+// at [LevelDigest] does not show the first two to who verifies it.
 //
 // Only signed headers can be read from evidence. All functions are safe for
 // concurrent use.
@@ -72,9 +73,12 @@
 // verify again within the window. Whoever must not act twice keeps a replay
 // store, keyed by [Evidence.Digest], for as long as a presigned request may
 // live. HMAC keys are symmetric: who can verify can forge; SigV4A verifies with
-// public keys. The order of parameters with different names, and of values of
-// one repeated parameter, is not signed. Evidence at [LevelDigest] proves
-// neither operation nor host. Secrets are wiped where this package keeps them;
+// public keys. The order of parameters, also of values of one repeated
+// parameter, is not signed, nor is with S3's rules how the path is escaped: who
+// reads the request and not the evidence reads what somebody on the way chose,
+// unless the request came through [NewHandler]. Evidence at [LevelDigest]
+// proves neither operation nor host, nor that the request was not presigned
+// and its payload not unsigned. Secrets are wiped where this package keeps them;
 // copies on stacks that the runtime moved are not.
 //
 // Sources: AWS General Reference, "Signature Version 4 signing process"; IAM

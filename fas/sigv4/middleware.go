@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"strings"
 )
 
@@ -41,7 +42,9 @@ type handler struct {
 
 // NewHandler returns a handler that passes on what was signed, and nothing
 // else: a request reaches next after check accepted its evidence, with its
-// signed headers only, and with the whole body in memory. The evidence is in
+// signed headers only, with its query as it was signed (sorted, and of a
+// presigned request without the signature), and with the whole body in memory.
+// With S3's rules the path is escaped as it was signed too. The evidence is in
 // its context, see [FromContext]. A body that nobody signed is refused, even
 // with [CaptureOptions.UnsignedPayload].
 //
@@ -80,7 +83,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err)
 		return
 	}
-	h.next.ServeHTTP(w, signedOnly(r, e, body))
+	h.next.ServeHTTP(w, h.signedOnly(r, e, body))
 }
 
 func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
@@ -97,7 +100,7 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // signedOnly is the request without what nobody signed.
-func signedOnly(r *http.Request, e Evidence, body []byte) *http.Request {
+func (h *handler) signedOnly(r *http.Request, e Evidence, body []byte) *http.Request {
 	out := r.WithContext(context.WithValue(r.Context(), contextKey{}, e))
 	out.Header = http.Header{}
 	for rest := e.headers; rest != ""; {
@@ -108,10 +111,28 @@ func signedOnly(r *http.Request, e Evidence, body []byte) *http.Request {
 			out.Header[textproto.CanonicalMIMEHeaderKey(k)] = []string{v}
 		}
 	}
+	out.URL, out.RequestURI = h.target(r, e)
 	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	out.TransferEncoding, out.Trailer, out.Form, out.PostForm, out.MultipartForm = nil, nil, nil, nil, nil
 	if len(body) == 0 {
 		out.Body = http.NoBody
 	}
 	return out
+}
+
+// target is what the request line says in the form that was signed. Of two
+// values of one parameter the signature does not say which was the first, and
+// with S3's rules not which slash was escaped: whoever is on the way could
+// choose. What was stripped from the path before stays stripped.
+func (h *handler) target(r *http.Request, e Evidence) (u *url.URL, uri string) {
+	out := *r.URL
+	out.RawQuery, out.ForceQuery = e.query, false
+	uri, _, _ = strings.Cut(r.RequestURI, "?")
+	if h.o.Capture.S3 {
+		uri, out.RawPath = e.path, string(escapeAll(nil, out.Path, true))
+	}
+	if e.query != "" {
+		uri += "?" + e.query
+	}
+	return &out, uri
 }

@@ -22,7 +22,9 @@ type Options struct {
 	// seconds, and it is at most 15 minutes.
 	MaxFuture time.Duration
 	// MinLevel is the least that evidence must say; zero means
-	// [LevelCanonical].
+	// [LevelCanonical]. A digest does not tell whether a request was presigned
+	// or its payload unsigned: at [LevelDigest] that of either is accepted for
+	// as long as others are, whatever Presigned and UnsignedPayload say.
 	MinLevel Level
 	// Presigned is for how long after signing a presigned request is
 	// accepted, at most 7 days. What the caller signed can only shorten it.
