@@ -237,7 +237,7 @@ func TestWorkerConnection(t *testing.T) {
 	defer c.Close()
 	ev, err := w.evidence("ListCustomizations", time.Now()).MarshalBinary()
 	w.ok(err)
-	for _, op := range []string{"assume-own", "attach", "more", "register", "finish", "abandon", "unfinished", "report", "removed",
+	for _, op := range []string{"assume-own", "attach", "more", "register", "finish", "abandon", "unfinished", "report", "removed", "revoke", "version",
 		"catalog.create", "catalog.update", "catalog.activate", "catalog.deactivate", "catalog.delete", "catalog.list", "catalog.get", "catalog.share", "catalog.unshare", "catalog.shares",
 		"", "Redeem", "redeem ", "session"} {
 		b, err := json.Marshal(map[string]any{"op": op, "ticket": ticket.Sealed, "session": list.ID(), "target": row.Customization, "evidence": ev,
@@ -352,6 +352,8 @@ func FuzzCall(f *testing.F) {
 		{"op": "finish", "ticket": foreign.Sealed, "score": 1.5},
 		{"op": "abandon", "ticket": foreign.Sealed, "reason": "x"},
 		{"op": "removed", "ticket": foreign.Sealed},
+		{"op": "revoke", "revoke": map[string]any{"tenant": w.tenant}}, {"op": "revoke", "revoke": map[string]any{"session": tenant.NewSessionID(), "at": time.Now()}},
+		{"op": "version"}, {"op": "unfinished", "after": row.Customization}, {"op": "catalog.list", "session": tenant.NewSessionID(), "after": row.Customization},
 		{"op": "report", "reason": "x"}, {"op": "unfinished"}, {"op": "attach"}, {"op": "more"},
 		{"op": "catalog.create", "session": tenant.NewSessionID(), "create": map[string]any{"name": "x"}},
 		{"op": "catalog.update", "session": tenant.NewSessionID(), "target": row.Customization, "source": "s3://a/b/"},
@@ -378,7 +380,7 @@ func FuzzCall(f *testing.F) {
 			t.Fatalf("%s: %v", body, err)
 		case out["error"] == nil:
 			_ = json.Unmarshal(body, &said)
-			if said.Op != "report" && said.Op != "unfinished" || out["session"] != nil || out["ticket"] != nil || out["row"] != nil || out["rows"] != nil {
+			if said.Op != "report" && said.Op != "unfinished" && said.Op != "version" || out["session"] != nil || out["ticket"] != nil || out["row"] != nil || out["rows"] != nil {
 				t.Fatalf("%s was granted %v", body, out)
 			}
 		case len(out) != 1:
