@@ -65,6 +65,21 @@ func (s catalogSession) event(ctx context.Context, kind string, id tenant.Sessio
 	return e
 }
 
+// enterCatalog takes a call on the catalog into the account of the session's
+// tenant. A session that is not there is refused by the call itself.
+func (f *Firewall) enterCatalog(ctx context.Context, id tenant.SessionID) (leave func(), err error) {
+	f.mu.Lock()
+	s, ok := f.catalogs[id]
+	f.mu.Unlock()
+	if !ok {
+		return func() {}, nil
+	}
+	if err := f.enter(ctx, s.event(ctx, "firewall.catalog", id, tenant.CustomizationID{})); err != nil {
+		return nil, err
+	}
+	return func() { f.limits.leave(s.caller.Tenant()) }, nil
+}
+
 func (f *Firewall) kept(id tenant.SessionID, v Verb, target tenant.CustomizationID, from string) (s catalogSession, reason string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -101,3 +101,29 @@ func TestStrangersFlood(t *testing.T) {
 		t.Errorf("control: %v", err)
 	}
 }
+
+// A session is no way around the limits: calls on the catalog and of workers
+// count too.
+func TestEveryCallCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorldWith(t, func(o *firewalld.Options) { o.Limits = fas.Limits{Rate: 1e-6, Burst: 6} })
+	ctx := context.Background()
+	s, err := w.own("ListCustomizations", tenant.CustomizationID{})
+	w.ok(err)
+	_, err = w.c.Catalog(s).List(ctx)
+	w.ok(err)
+	_, ticket := w.create()
+	worker, err := w.c.Redeem(ctx, ticket, fas.VerbStage)
+	w.ok(errors.Join(err, worker.Close()))
+	_, err = w.c.Catalog(s).List(ctx)
+	w.ok(err)
+	_, err = w.c.Catalog(s).List(ctx)
+	w.refused("a session", err, fas.ErrLimited)
+	_, err = w.c.Redeem(ctx, ticket, fas.VerbStage)
+	w.refused("a ticket", err, fas.ErrLimited)
+	_, err = w.own("ListCustomizations", tenant.CustomizationID{})
+	w.refused("a signed call", err, fas.ErrLimited)
+	if n := w.rec.count(func(e audit.Event) bool { return e.Reason == "over-the-limit" && e.Tenant == w.tenant }); n != 1 {
+		t.Errorf("%d records of one second", n)
+	}
+}

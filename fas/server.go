@@ -176,6 +176,11 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 	if err != nil {
 		return refuse("malformed-session", ErrClosed)
 	}
+	leave, err := f.enterCatalog(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return con.catalog(ctx, id, in, out)
 }
 

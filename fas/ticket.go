@@ -130,6 +130,10 @@ func (f *Firewall) Redeem(ctx context.Context, t Ticket, v Verb) (*Session, erro
 	if err != nil {
 		return nil, f.deny(ctx, e, "bad-ticket", err)
 	}
+	if err := f.enter(ctx, e); err != nil {
+		return nil, err
+	}
+	defer f.limits.leave(c.Tenant)
 	if !slices.Contains([]Verb{VerbStage, VerbIndex, VerbEvaluate}, v) {
 		return nil, f.deny(ctx, e, "not-a-step", ErrTicket)
 	}

@@ -9,6 +9,9 @@
 //     sealed under the root key, each under its own name: a file that was
 //     changed, or put in the place of another, opens nothing.
 //   - What a tenant decides is recorded and in force before its next call.
+//   - Revocations are kept, and in force again when the directory is opened.
+//   - Readers of rows never wait for a disk; writers of different rows share one
+//     write to it.
 //   - A grant that no row names is retired when the directory is opened.
 //   - [OpenProfiles] takes profiles and the keyring of those who approve them
 //     from outside of the directory, and never goes back to an older version.

@@ -16,6 +16,7 @@ var programs = []struct{ name, imports, body, want string }{
 	{"a session made by hand", "fas tenant", `_ = fas.Session{tenant: tenant.NewID()}`, "unexported field tenant"},
 	{"a caller made by hand", "tenant", `_ = tenant.Caller{tenant: tenant.NewID()}`, "unexported field tenant"},
 	{"an issuer's grant made by hand", "fas", `_ = fas.Grant{bucket: "b"}`, "unexported field bucket"},
+	{"evidence of a scheme made by hand", "fas", `_ = fas.Evidence{raw: nil}`, "unexported field raw"},
 	{"evidence made by hand", "fas/sigv4", `_ = sigv4.Evidence{canonical: "x"}`, "unexported field canonical"},
 	{"an approved profile made by hand", "fas/profile", `_ = profile.Verified{hash: "x"}`, "unexported field hash"},
 	{"a context made by hand", "kmsctx", `_ = kmsctx.Context{pairs: map[string]string{}}`, "unexported field pairs"},
