@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,14 +152,23 @@ func proofOf(w *wall, audience, body string, claimed []byte) (fas.Evidence, erro
 
 var stsCaller = aws.Credentials{AccessKeyID: "ASIACALLER", SecretAccessKey: "a secret of the caller", SessionToken: "a/token+of=the/caller"}
 
-// answers is an STS: it checks the signature of what it is asked, and answers
+// stsServer is an STS: it checks the signature of what it is asked, and answers
 // in a way that a test chooses.
 type stsServer struct {
+	mu    sync.Mutex
 	asked []string
 	say   func(*http.Response)
 }
 
+func (s *stsServer) set(say func(*http.Response)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.say = say
+}
+
 func (s *stsServer) RoundTrip(r *http.Request) (*http.Response, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked = append(s.asked, r.Method+" "+r.URL.String())
 	r.RequestURI = r.URL.RequestURI()
 	ev, _, err := sigv4.Capture(r, 1<<10)
@@ -178,15 +189,16 @@ func (s *stsServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-type account struct{ p *person }
+type account struct{ p *atomic.Pointer[person] }
 
 func (a account) Identity(_ context.Context, c awssts.AWSCaller) (fas.Identity, bool) {
 	role, ok := c.Role()
-	return fas.Identity{Tenant: a.p.tenant, User: a.p.key.User}, ok && role == "deploy" && c.Account == "123456789012"
+	p := a.p.Load()
+	return fas.Identity{Tenant: p.tenant, User: p.key.User}, ok && role == "deploy" && c.Account == "123456789012"
 }
 
 func proofSpoofing(t *testing.T) {
-	sts, who := &stsServer{}, &person{}
+	sts, who := &stsServer{}, &atomic.Pointer[person]{}
 	store, err := fas.MemoryReplay(1000)
 	if err != nil {
 		t.Fatal(err)
@@ -200,9 +212,9 @@ func proofSpoofing(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWall(t, func(o *firewalld.Options) { o.Verifiers = map[tenant.Method]fas.Verifier{awssts.MethodCaller: scheme} })
-	*who = w.a
+	who.Store(&w.a)
 	ask := func(audience string, say func(*http.Response)) (*fas.Session, error) {
-		sts.say = say
+		sts.set(say)
 		w.n++
 		body := fmt.Sprintf(`{"nonce":%d}`, w.n)
 		ev, err := proofOf(w, audience, body, []byte(body))
@@ -232,7 +244,7 @@ func proofSpoofing(t *testing.T) {
 		refused(t, name, s, err, fas.ErrDenied)
 	}
 	// The front end sends another body than the one that was proved.
-	sts.say = nil
+	sts.set(nil)
 	if ev, err := proofOf(w, here, `{"a":1}`, []byte(`{"a":2}`)); err == nil {
 		s, err := w.ask(ev, tenant.CustomizationID{})
 		refused(t, "another body", s, err, fas.ErrDenied)
@@ -240,6 +252,8 @@ func proofSpoofing(t *testing.T) {
 	if s := w.must(ask(here, nil)); s.Tenant() != w.a.tenant {
 		t.Error("control: another tenant")
 	}
+	sts.mu.Lock()
+	defer sts.mu.Unlock()
 	for _, asked := range sts.asked {
 		if asked != "POST https://sts.us-east-1.amazonaws.com/" {
 			t.Errorf("asked %s", asked)
