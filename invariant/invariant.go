@@ -48,7 +48,7 @@ func (t Test) String() string {
 func Rooms() []Room {
 	out := []Room{
 		{"tenant", tenantRoom}, {"audit", auditRoom}, {"authz", authzRoom},
-		{"fas", fasRoom}, {"fas/awssts", awsRoom}, {"kmsctx", kmsctxRoom}, {"retrieval", retrievalRoom},
+		{"fas", append(fasRoom[:len(fasRoom):len(fasRoom)], callersRoom...)}, {"fas/awssts", awsRoom}, {"kmsctx", kmsctxRoom}, {"retrieval", retrievalRoom},
 		{"gpuinfer", gpuinferRoom}, {"sandbox", sandboxRoom}, {"workflow", workflowRoom},
 		{"api", apiRoom},
 	}

@@ -1,0 +1,33 @@
+package invariant
+
+// callersRoom is who may ask the firewall, how often, and until when.
+var callersRoom = []Invariant{
+	{ID: "FAS-40", Statement: "A firewall that listens answers the workloads of its list, known by the kernel's word or by a verified client certificate, and starts no other way.",
+		Why: "A program beside the service, or a machine beside its machine, cannot ask for yours.",
+		Tests: []Test{{Package: "fas", Func: "TestListenUnix"}, {Package: "fas", Func: "TestListenRefusesPeers"}, {Package: "fas", Func: "TestListenUnixRefuses"},
+			{Package: "fas", Func: "TestListenTLS"}, {Package: "fas", Func: "TestListenTLSRefuses"}, {firewall, "TestThreats", "another-program-at-the-socket"}}},
+	{ID: "FAS-41", Statement: "An operation, a profile and a session on the catalog are for the workloads that are named, or that it was given to, and for nobody else.",
+		Why:   "A session of yours is worth nothing in another program of the service.",
+		Tests: []Test{{Package: "fas", Func: "TestOperationCallers"}, {Package: "fas", Func: "TestProfileBounds"}, {firewall, "TestThreats", "stolen-session"}}},
+	{ID: "FAS-42", Statement: "What a front end says of evidence decides nothing: the scheme's verifier reads it again, and an incomplete, overlong or foreign claim is refused.",
+		Why:   "Whoever breaks the part that faces the network cannot reword your call.",
+		Tests: []Test{{Package: "fas", Func: "TestSchemes"}, {Package: "fas", Func: "TestNewEvidenceRefuses"}, {Package: "fas", Func: "FuzzParseEvidence"}, {compileFail, mustNot, "evidence of a scheme made by hand"}}},
+	{ID: "FAS-43", Statement: "A lost answer comes again to the very same request of the same workload, for seconds, and is the same session; one signed call is good for no more sessions than its profile says.",
+		Why:   "A retry makes no second access, and nobody else can have yours.",
+		Tests: []Test{{Package: "fas", Func: "TestLostAnswers"}, {Package: "fas", Func: "TestLostAnswersAtOnce"}, {Package: "fas", Func: "TestAnswersEnd"}, {Package: "fas", Func: "TestMaxExchanges"}}},
+	{ID: "FAS-44", Statement: "What cannot be remembered is refused: a replay store that fails or is full lets nothing through.",
+		Why:   "An outage is no hour in which old calls of yours are good again.",
+		Tests: []Test{{Package: "fas", Func: "TestReplayStoreFails"}, {Package: "fas", Func: "TestReplayNames"}, {Package: "fas", Func: "TestClaims"}, {firewall, "TestThreats", "flood"}}},
+	{ID: "FAS-45", Statement: "A tenant beyond its limits is refused at once, counted without flooding the log, and noticed by no other tenant.",
+		Why:   "Your neighbour's flood is not your outage.",
+		Tests: []Test{{Package: "fas", Func: "TestFlood"}, {Package: "fas", Func: "TestEveryCallCounts"}, {Package: "fas", Func: "TestStrangersFlood"}, {Package: "fas", Func: "TestKeyedLocks"}}},
+	{ID: "FAS-46", Statement: "A revoked session, call or tenant's epoch is refused at every use, with every ticket of before, and after a restart.",
+		Why:   "What you take back is taken back, and nobody forgets it overnight.",
+		Tests: []Test{{Package: "fas", Func: "TestRevoke"}, {Package: "fas", Func: "TestRevokeRefuses"}, {Package: "fas", Func: "TestRevocationsPersist"}, {Package: "fas", Func: "TestOperator"}}},
+	{ID: "FAS-47", Statement: "The resource of an exchange is read from what was signed, where the profile says, and nowhere else.",
+		Why:   "Only you say which bucket is read, and in your own hand.",
+		Tests: []Test{{Package: "fas", Func: "TestBindings"}, {firewall, "TestThreats", "policy-injection"}, {firewall, "TestThreats", "another-bucket-of-the-tenant"}}},
+	{ID: "FAS-48", Statement: "A front end holds no key that makes a tenant's signature or a session.",
+		Why:   "A front end that is read to its last byte signs nothing in your name.",
+		Tests: []Test{{firewall, "TestThreats", "key-in-the-front-end"}}},
+}
