@@ -66,7 +66,9 @@ func newAsked(ctx context.Context) (a *asked, err error) {
 	if a.log, err = audit.Open(filepath.Join(a.dir, "audit"), nil); err != nil {
 		return a, err
 	}
-	root := tenant.NewSecret(make([]byte, 32))
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	root := tenant.NewSecret(key)
 	home := filepath.Join(a.dir, "firewall")
 	// The limits of a tenant are not what is measured.
 	a.wall, err = firewalld.Open(home, root, a.log, &firewalld.Options{Operations: askedOperations, Limits: fas.Limits{Rate: 1e6, Concurrent: 1000}})

@@ -1,6 +1,7 @@
 package fas_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -93,7 +94,7 @@ func TestRevokeRefuses(t *testing.T) {
 // A revocation outlives the process.
 func TestRevocationsPersist(t *testing.T) {
 	t.Parallel()
-	dir, root, rec := t.TempDir(), tenant.NewSecret(make([]byte, 32)), &recorder{}
+	dir, root, rec := t.TempDir(), tenant.NewSecret(bytes.Repeat([]byte{8}, 32)), &recorder{}
 	open := func() *firewalld.Server {
 		srv, err := firewalld.Open(dir, root, rec, &firewalld.Options{Operations: operations})
 		if err != nil {
