@@ -49,9 +49,9 @@ const (
 // preference: it brings its own ground with it.
 const style = `<style>
 text{font:12px system-ui,sans-serif;fill:#1f2328}.t{font-size:14px;font-weight:600}.g{fill:#fff}
-.s0{fill:#0969da}.s1{fill:#8c959f}.s2{fill:#bc8c3c}.s3{fill:#8250df}.s4{fill:#1a7f37}
+.s0{fill:#0969da}.s1{fill:#8c959f}.s2{fill:#bc8c3c}.s3{fill:#8250df}.s4{fill:#1a7f37}.s5{fill:#cf222e}.s6{fill:#1b7c83}
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}.g{fill:#0d1117}
-.s0{fill:#58a6ff}.s1{fill:#6e7681}.s2{fill:#c69a4c}.s3{fill:#a371f7}.s4{fill:#3fb950}}
+.s0{fill:#58a6ff}.s1{fill:#6e7681}.s2{fill:#c69a4c}.s3{fill:#a371f7}.s4{fill:#3fb950}.s5{fill:#f85149}.s6{fill:#39c5cf}}
 </style>
 `
 
@@ -80,7 +80,7 @@ func (c chart) svg() string {
 		fmt.Fprintf(&b, `<text x="%d" y="%d"%s>%s</text>`+"\n", x, y, class, html.EscapeString(s))
 	}
 	rect := func(x, y, w, h, s int) {
-		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" rx="2" class="s%d"/>`+"\n", x, y, w, h, s%5)
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" rx="2" class="s%d"/>`+"\n", x, y, w, h, s%7)
 	}
 	text(12, y, "t", c.title)
 	for i, w := range who {
