@@ -20,7 +20,9 @@ const usage = `Usage: customization COMMAND [flags]
   serve     run the service: --data DIR --listen ADDR --s3-listen ADDR
   tenant    tenant add NAME --data DIR
   user      user add TENANT NAME [--admin] --data DIR
-  key       key disable|enable TENANT, key revoke TENANT CUSTOMIZATION: --data DIR
+  key       key disable|enable TENANT, key revoke TENANT CUSTOMIZATION,
+            key add TENANT USER PUBLIC.pem, key remove TENANT KEY: --data DIR
+  issuer    issuer set TENANT URL AUDIENCE [SUBJECT=USER...], issuer clear TENANT: --data DIR
   policy    policy set TENANT FILE..., policy clear TENANT: --data DIR
   customize upload a folder, create, wait, activate, share: --as ADMIN.json
   complete  the rest of a line: FILE:LINE --as USER.json
@@ -36,7 +38,7 @@ type command func(ctx context.Context, args []string, out io.Writer) error
 var (
 	commands = map[string]command{
 		"demo": runDemo, "serve": runServe, "tenant": runTenant, "user": runUser,
-		"key": runKey, "policy": runPolicy,
+		"key": runKey, "policy": runPolicy, "issuer": runIssuer,
 		"customize": runCustomize, "complete": runComplete,
 		"load": runLoad, "evaluate": runEvaluate,
 	}

@@ -43,6 +43,8 @@ func until() (context.Context, context.CancelFunc) {
 type roleOptions struct {
 	data, s3, minTier, profiles, profileKeys string
 	workloads                                workloads
+	origin                                   string
+	privateIssuers                           bool
 }
 
 func roleFlags(args []string) (o roleOptions, err error) {
@@ -53,6 +55,8 @@ func roleFlags(args []string) (o roleOptions, err error) {
 	fs.StringVar(&o.profiles, "profiles", "", "")
 	fs.StringVar(&o.profileKeys, "profile-keys", "", "")
 	fs.Var(&o.workloads, "workload", "")
+	fs.StringVar(&o.origin, "origin", "", "")
+	fs.BoolVar(&o.privateIssuers, "private-issuers", false, "")
 	return o, fs.Parse(args)
 }
 
@@ -271,6 +275,9 @@ func openFirewall(o roleOptions, rec audit.Recorder) (wall *firewalld.Server, do
 	}
 	var none *front.Front
 	opts := &firewalld.Options{Operations: api.Firewalled(none.Table())}
+	if opts.Verifiers, err = verifiers(o, root); err != nil {
+		return nil, nil, err
+	}
 	closeStore := func() {}
 	if o.profiles != "" {
 		store, err := firewalld.OpenProfiles(firewallDir(o.data), root, o.profiles, o.profileKeys, rec)

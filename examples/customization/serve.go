@@ -28,6 +28,8 @@ func runServe(ctx context.Context, args []string, out io.Writer) error {
 	keys := fs.String("profile-keys", "", "keyring of the teams, for --profiles")
 	var programs workloads
 	fs.Var(&programs, "workload", "NAME=EXECUTABLE of another program of this user that may call the firewall, at DATA/firewall/socket; repeat for more")
+	origin := fs.String("origin", "", "scheme and host that callers address, for HTTP signatures and tokens; empty means http:// and --listen")
+	private := fs.Bool("private-issuers", false, "tenants' identity providers may be at private addresses and speak plain http")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -40,9 +42,13 @@ func runServe(ctx context.Context, args []string, out io.Writer) error {
 	if _, err := parseTier(*tier); err != nil {
 		return err
 	}
+	if *origin == "" {
+		*origin = "http://" + *listen
+	}
 	start, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	s, err := stack.Start(start, stack.Config{Dir: *data, Listen: *listen, S3Listen: *s3, Log: os.Stderr, Args: append([]string{"--min-tier", *tier, "--profiles", *profiles, "--profile-keys", *keys}, programs.args()...)})
+	s, err := stack.Start(start, stack.Config{Dir: *data, Listen: *listen, S3Listen: *s3, Log: os.Stderr, Args: append([]string{"--min-tier", *tier,
+		"--profiles", *profiles, "--profile-keys", *keys, "--origin", *origin, fmt.Sprintf("--private-issuers=%t", *private)}, programs.args()...)})
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,9 @@ import (
 )
 
 const keyUsage = `usage: key disable|enable TENANT --data DIR
-       key revoke TENANT CUSTOMIZATION --data DIR`
+       key revoke TENANT CUSTOMIZATION --data DIR
+       key add TENANT USER PUBLIC.pem --data DIR    (Ed25519, for HTTP signatures)
+       key remove TENANT KEY --data DIR`
 
 // runKey is what the owner of a tenant's key does. A running service obeys
 // from the tenant's next call on.
@@ -47,6 +49,10 @@ func runKey(_ context.Context, args []string, out io.Writer) error {
 			}
 			return nil
 		})
+	case verb == "add" && len(words) == 4:
+		return addPublicKey(*data, id, words[2], words[3], out)
+	case verb == "remove" && len(words) == 3:
+		err = removePublicKey(*data, id, words[2])
 	default:
 		return errors.New(keyUsage)
 	}

@@ -12,6 +12,8 @@
 //   - Revocations are kept, and in force again when the directory is opened.
 //   - Readers of rows never wait for a disk; writers of different rows share one
 //     write to it.
+//   - A public key belongs to one user, an issuer with an audience to one tenant;
+//     what of them was removed counts no more from the next call on.
 //   - A grant that no row names is retired when the directory is opened.
 //   - [OpenProfiles] takes profiles and the keyring of those who approve them
 //     from outside of the directory, and never goes back to an older version.
@@ -24,20 +26,24 @@
 //	                   or a keyring within the directory
 //	profile.ErrStore   the versions of profiles that were in force are lost
 //	ErrNoTenant        a user for, or a change of, a tenant that is not there
+//	ErrNoUser          a key or a subject for a user who is not the tenant's
+//	ErrBadKey          what is no Ed25519 key, or one that anybody can sign with
+//	ErrTaken           a key that somebody has, an issuer that another tenant has
 //	authz.ErrRejected  policies of a tenant that are wrong, with the change
 //	                   that they came in
 //
 // [Open] returns an error also for a root key that is not 32 bytes, or not the
 // directory's own, and for a directory that another process has open.
 //
-// A [Server] is safe for concurrent use. [AddTenant], [AddUser] and
-// [ChangeTenant] may run in another process while it serves.
+// A [Server] is safe for concurrent use, and so is a [Directory], which the
+// verifiers of further schemes ask. [AddTenant], [AddUser], [AddPublicKey],
+// [RemovePublicKey] and [ChangeTenant] may run in another process while it serves.
 //
 // # What it does not protect against
 //
 // Whoever holds the directory and the root key is every tenant. Whoever may
 // write the directory can put an old file in the place of a new one of the same
-// name. The three role keys of the built-in profile are made here and thrown
+// name, and one that was removed back. The three role keys of the built-in profile are made here and thrown
 // away after signing, and the profile lies beside its keyring: nobody but this
 // package approved it. A deployment with three teams gives Options.Profiles what
 // [OpenProfiles] returns, and writes profiles and keyring as another user than

@@ -23,11 +23,13 @@ func OpenAPI(ops []Operation) map[string]any {
 	}
 	return map[string]any{
 		"openapi": "3.1.0",
-		"info":    map[string]any{"title": "Cloister customization service", "version": "1", "description": "restJson1 over POST, signed with SigV4 (service codewhisperer)"},
+		"info":    map[string]any{"title": "Cloister customization service", "version": "1", "description": "restJson1 over POST, signed in one of three ways: SigV4 (service codewhisperer), RFC 9421 with Ed25519, or a token of the tenant's provider with a DPoP proof"},
 		"paths":   paths,
 		"components": map[string]any{"securitySchemes": map[string]any{
-			"sigv4": map[string]any{"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"}}},
-		"security": []any{map[string]any{"sigv4": []string{}}},
+			"sigv4":         map[string]any{"type": "apiKey", "in": "header", "name": "Authorization", "x-amazon-apigateway-authtype": "awsSigv4"},
+			"httpSignature": map[string]any{"type": "apiKey", "in": "header", "name": "Signature", "description": "RFC 9421; the package fas/httpsig says what must be covered"},
+			"dpop":          map[string]any{"type": "apiKey", "in": "header", "name": "DPoP", "description": "RFC 9449, with the claims htq and htd of the package fas/oidc"}}},
+		"security": []any{map[string]any{"sigv4": []string{}}, map[string]any{"httpSignature": []string{}}, map[string]any{"dpop": []string{}}},
 	}
 }
 

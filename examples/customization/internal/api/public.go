@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/cloisterdev/cloister/fas"
-	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/gpuinfer"
 	"github.com/cloisterdev/cloister/retrieval"
 )
@@ -26,14 +25,17 @@ func public(err error) error {
 	// Whatever else the firewall or the capture of the signature refuses has
 	// one answer.
 	for _, refusal := range []error{fas.ErrDenied, fas.ErrOperation, fas.ErrReplayed, fas.ErrScope, fas.ErrVerb, fas.ErrExpired,
-		fas.ErrRole, fas.ErrLevel, fas.ErrRevoked, fas.ErrNoEvidence,
-		sigv4.ErrNoSignature, sigv4.ErrMalformed, sigv4.ErrNotSigned, sigv4.ErrAmbiguousPath, sigv4.ErrPayload, sigv4.ErrSignature,
-		sigv4.ErrScope, sigv4.ErrSkew} {
+		fas.ErrRole, fas.ErrLevel, fas.ErrRevoked, fas.ErrNoEvidence} {
 		if errors.Is(err, refusal) {
 			return ErrDenied
 		}
 	}
-	if errors.Is(err, sigv4.ErrTooLarge) {
+	for _, refusal := range signatureErrors {
+		if errors.Is(err, refusal.err) {
+			return ErrDenied
+		}
+	}
+	if tooLarge(err) {
 		return Invalid("The request body is too large.")
 	}
 	return ErrInternal
@@ -48,14 +50,21 @@ func reasonOf(err error) string {
 	}{
 		{fas.ErrDenied, ""}, {fas.ErrOperation, ""}, {fas.ErrReplayed, ""}, {fas.ErrScope, ""}, {fas.ErrConflict, ""}, {fas.ErrAudit, ""},
 		{fas.ErrLimited, ""}, {fas.ErrRole, ""}, {fas.ErrLevel, ""}, {fas.ErrRevoked, ""}, {fas.ErrNoEvidence, "evidence-malformed"},
-		{gpuinfer.ErrBusy, ""}, {sigv4.ErrTooLarge, "body-too-large"}, {sigv4.ErrNoSignature, "unsigned"}, {sigv4.ErrPayload, "body-not-signed"},
-		{sigv4.ErrNotSigned, "header-not-signed"}, {sigv4.ErrMalformed, "signature-malformed"}, {sigv4.ErrAmbiguousPath, "path-ambiguous"},
+		{gpuinfer.ErrBusy, ""},
 		{retrieval.ErrManifest, "snapshot-not-the-active-one"}, {retrieval.ErrDamaged, "snapshot-altered"}, {retrieval.ErrBinding, "snapshot-of-another"},
 		{ErrUnknownOperation, "unknown-operation"}, {fas.ErrVerb, "not-a-verb-of-the-session"}, {fas.ErrExpired, "session-expired"},
 	} {
 		if errors.Is(err, r.err) {
 			return r.reason
 		}
+	}
+	for _, r := range signatureErrors {
+		if errors.Is(err, r.err) {
+			return r.reason
+		}
+	}
+	if tooLarge(err) {
+		return "body-too-large"
 	}
 	var e *Error
 	if errors.As(err, &e) && e.Status == http.StatusBadRequest {

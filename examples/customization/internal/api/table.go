@@ -184,12 +184,12 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	trace := newTrace()
 	r.Body = http.MaxBytesReader(w, r.Body, op.MaxBody)
-	signed, body, err := sigv4.Capture(r, op.MaxBody)
+	evidence, body, err := capture(r, op.MaxBody)
 	if err != nil {
 		fail(err)
 		return
 	}
-	ev, err := fas.SigV4Evidence(signed)
+	ev, err := evidence(nil)
 	if err != nil {
 		fail(err)
 		return
@@ -212,10 +212,7 @@ func (t *Table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 30*time.Second)
 	defer cancel()
 	if op.Mutating {
-		if signed, err = signed.WithBody(body); err == nil {
-			ev, err = fas.SigV4Evidence(signed)
-		}
-		if err != nil {
+		if ev, err = evidence(body); err != nil {
 			fail(err)
 			return
 		}
