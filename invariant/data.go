@@ -40,6 +40,21 @@ var kmsctxRoom = []Invariant{
 		Why:     "A helper that was let in for your customization cannot let others in for more.",
 		Tests:   []Test{{Package: "kmsctx/localkms", Func: "TestSubGrants"}},
 		Gallery: []string{"sub-grant-wider"}},
+	{ID: "KMS-13", Statement: "A denial in a key's or the account's policy wins over every allowance and every grant.",
+		Why:   "What your policy forbids stays forbidden, whoever was let in otherwise.",
+		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestKeyPolicy"}, {Package: "kmsctx/localkms", Func: "TestPolicyIsStrict"}, {Package: "kmsctx/localkms", Func: "FuzzPolicy"}}},
+	{ID: "KMS-14", Statement: "The power may go at any write of the key store: it opens afterwards, nothing acknowledged is lost and nothing taken back returns.",
+		Why:   "A crash gives nobody your key back, and takes it from nobody.",
+		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestPowerCut"}, {Package: "kmsctx/localkms", Func: "TestFirstForm"}}},
+	{ID: "KMS-15", Statement: "The key server serves nobody who did not sign this request for it, and no call that it cannot record.",
+		Why:   "Nobody uses your key without leaving a name.",
+		Tests: []Test{{Package: "kmsctx/kmsserver", Func: "TestRequestRefused"}, {Package: "kmsctx/kmsserver", Func: "TestUnrecorded"}, {Package: "kmsctx/kmsserver", Func: "TestParsePrincipals"}, {Package: "kmsctx/kmsserver", Func: "FuzzRequest"}}},
+	{ID: "KMS-16", Statement: "A message cannot make a keyring ask about another key, and an answer for another key is none.",
+		Why:   "A message somebody hands in does not steer your service to a key of theirs.",
+		Tests: []Test{{Package: "kmsctx/awskms", Func: "TestRecordsAreFiltered"}, {Package: "kmsctx/awskms", Func: "TestAnswersAreChecked"}, {Package: "kmsctx/awskms", Func: "TestConformanceByGrant"}, {Package: "kmsctx/transit", Func: "TestFaultyServer"}, {Package: "kmsctx/transit", Func: "FuzzRecord"}}},
+	{ID: "KMS-17", Statement: "Who has a grant has its operations under its constraint, whatever the case of a key, and nothing else.",
+		Why:   "A worker that was let in for one customization lets nobody in anywhere else.",
+		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestGrantConstraints"}, {Package: "kmsctx/localkms", Func: "TestCreateGrantIsStrict"}, {Package: "kmsctx/localkms", Func: "TestTwoFaces"}, {Package: "kmsctx/kmsserver", Func: "TestSDK"}, {Package: "kmsctx/awskms", Func: "TestGrants"}}},
 }
 
 var retrievalRoom = []Invariant{
