@@ -51,9 +51,10 @@ type service struct {
 
 func (s *service) say(err error) { s.refuse.Store(&err) }
 
-func (s *service) call(ctx context.Context, n *atomic.Int64, f func() (*kmsctx.DataKey, error)) (*kmsctx.DataKey, error) {
+func (s *service) call(ctx context.Context, n *atomic.Int64, f func(ctx context.Context) (*kmsctx.DataKey, error)) (*kmsctx.DataKey, error) {
 	n.Add(1)
 	if s.deaf {
+		ctx = context.WithoutCancel(ctx)
 		time.Sleep(s.delay)
 	} else if s.delay > 0 {
 		select {
@@ -65,7 +66,7 @@ func (s *service) call(ctx context.Context, n *atomic.Int64, f func() (*kmsctx.D
 	if err := s.refuse.Load(); err != nil && *err != nil {
 		return nil, *err
 	}
-	dk, err := f()
+	dk, err := f(ctx)
 	if err == nil {
 		s.handed.Store(dk, true)
 	}
@@ -73,11 +74,11 @@ func (s *service) call(ctx context.Context, n *atomic.Int64, f func() (*kmsctx.D
 }
 
 func (s *service) GenerateDataKey(ctx context.Context, c kmsctx.Context) (*kmsctx.DataKey, error) {
-	return s.call(ctx, &s.generated, func() (*kmsctx.DataKey, error) { return s.Keyring.GenerateDataKey(ctx, c) })
+	return s.call(ctx, &s.generated, func(ctx context.Context) (*kmsctx.DataKey, error) { return s.Keyring.GenerateDataKey(ctx, c) })
 }
 
 func (s *service) DecryptDataKey(ctx context.Context, c kmsctx.Context, keys []kmsctx.EncryptedDataKey) (*kmsctx.DataKey, error) {
-	return s.call(ctx, &s.decrypted, func() (*kmsctx.DataKey, error) { return s.Keyring.DecryptDataKey(ctx, c, keys) })
+	return s.call(ctx, &s.decrypted, func(ctx context.Context) (*kmsctx.DataKey, error) { return s.Keyring.DecryptDataKey(ctx, c, keys) })
 }
 
 func newCache(t testing.TB, p kmsctx.CachePolicy) *kmsctx.Cache {

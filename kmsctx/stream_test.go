@@ -179,6 +179,28 @@ func TestParallelIsTheSame(t *testing.T) {
 	}
 }
 
+// Of several altered frames it is always the first that is named, whichever
+// goroutine came first.
+func TestTheFirstFaultIsNamed(t *testing.T) {
+	t.Parallel()
+	c := ec(t, "tenant", "a")
+	e := envelope(t, 1, &kmsctx.Options{FrameLength: 4 << 10, Workers: 4})
+	m, err := e.Seal(t.Context(), nil, text(1<<20), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, frames := parts(t, m, 4<<10)
+	for _, i := range []int{63, 64, 128, 200} { // the end of one run, beginnings of others
+		frames[i][100] ^= 1
+	}
+	for range 50 {
+		var got *kmsctx.Error
+		if _, err := e.Open(t.Context(), nil, m, c); !errors.As(err, &got) || got.Frame != 64 {
+			t.Fatalf("got %v, want frame 64", err)
+		}
+	}
+}
+
 func TestReadAt(t *testing.T) {
 	t.Parallel()
 	c := ec(t, "tenant", "a")
