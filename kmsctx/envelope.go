@@ -31,13 +31,14 @@ type Options struct {
 	// MaxStream is the largest plaintext of a stream or a random-access
 	// reader, in bytes. Zero means what the format can carry.
 	MaxStream int64
-	// MaxEncryptedKeys is how many encrypted data keys a message may carry.
-	// Zero means 4.
+	// MaxEncryptedKeys is how many encrypted data keys a message may carry,
+	// written or read. Zero means 4.
 	MaxEncryptedKeys int
-	// MaxHeader is the longest header accepted, in bytes. Zero means 64 KiB.
+	// MaxHeader is the longest header accepted, in bytes. Zero means 64 KiB; at
+	// most 1 GiB.
 	MaxHeader int
 	// MaxFrame is the longest frame accepted when reading, in bytes of
-	// plaintext. Zero means 16 MiB.
+	// plaintext. Zero means 16 MiB; at most 1 GiB.
 	MaxFrame int
 
 	// RequiredKeys are keys that every context must have, both of what is
@@ -65,8 +66,10 @@ type Options struct {
 }
 
 const (
-	maxFrame    = 16 << 20
-	maxWorkers  = 64
+	maxFrame   = 16 << 20
+	maxWorkers = 64
+	// maxLimit bounds the limits: what is added to them stays within 32 bits.
+	maxLimit    = 1 << 30
 	parallelMin = 512 << 10
 )
 
@@ -98,8 +101,8 @@ func New(ring Keyring, opts *Options) (*Envelope, error) {
 		{&o.FrameLength, 64 << 10, maxFrame},
 		{&o.MaxPlaintext, 64 << 20, math.MaxInt},
 		{&o.MaxEncryptedKeys, 4, maxWire},
-		{&o.MaxHeader, 64 << 10, math.MaxInt32},
-		{&o.MaxFrame, maxFrame, math.MaxInt32},
+		{&o.MaxHeader, 64 << 10, maxLimit},
+		{&o.MaxFrame, maxFrame, maxLimit},
 		{&o.Workers, min(runtime.GOMAXPROCS(0), 4), maxWorkers},
 	} {
 		if *d.v == 0 {
@@ -213,6 +216,9 @@ func (e *Envelope) begin(ctx context.Context, dst []byte, ec Context, size int64
 		return nil, nil, err
 	}
 	defer dk.Destroy()
+	if len(dk.Encrypted) > e.l.keys {
+		return nil, nil, fail(ErrLimit, "%d encrypted data keys", len(dk.Encrypted))
+	}
 	id := newMessageID()
 	if err := derive(e.o.Suite, dk.Plaintext, id[:], &w.content); err != nil {
 		return nil, nil, err

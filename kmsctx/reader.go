@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"hash"
 	"io"
+	"math"
 )
 
 // Reader opens a stream. It returns no byte of a frame before the frame
@@ -212,7 +213,7 @@ func (d *Reader) checkEnd() error {
 func (d *Reader) block(h *header, most int64) error {
 	overhead := gcmNonce + 8 + gcmTag + maxFooter + 1
 	messageID := append([]byte(nil), h.messageID...)
-	limit := int(min(most, 1<<40)) + overhead
+	limit := int(min(most, 1<<40, int64(math.MaxInt-overhead))) + overhead
 	if err := d.fill(limit, limit); err != nil {
 		return err
 	}

@@ -176,6 +176,7 @@ func (d *ReaderAt) ReadAt(p []byte, off int64) (n int, err error) {
 // fetch reads frames first to end-1 into s.
 func (d *ReaderAt) fetch(s *frameScratch, first, end int64) ([]byte, error) {
 	n := int(d.offset(end-1) + d.length(end-1) - d.offset(first))
+	clear(s.buf) // plaintext of the frames before; put sees only what is read now
 	if n > cap(s.buf) {
 		s.buf = make([]byte, n)
 	}
@@ -200,6 +201,7 @@ func (d *ReaderAt) open(s *frameScratch, b []byte, i int64) ([]byte, error) {
 // put keeps scratch for the next read, without the plaintext.
 func (d *ReaderAt) put(s *frameScratch) {
 	clear(s.buf)
+	s.buf = s.buf[:0]
 	d.scratch.Put(s)
 }
 

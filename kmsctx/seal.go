@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"hash"
+	"math"
 )
 
 func newMessageID() (id [messageIDLen]byte) {
@@ -54,8 +55,8 @@ func (e *Envelope) seal(ctx context.Context, dst, plaintext []byte, ec Context) 
 		return nil, fail(ErrOverlap, "")
 	}
 	size := SealedSize(int64(len(plaintext)), e.o.FrameLength, 0)
-	if size == 0 {
-		return nil, fail(ErrLimit, "more frames than the format has")
+	if size == 0 || size > math.MaxInt-maxLimit {
+		return nil, fail(ErrLimit, "more frames than the format or the memory has")
 	}
 	if e.o.Suite.signed() {
 		size += maxFooter
