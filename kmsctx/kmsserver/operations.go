@@ -5,7 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strings"
+	"reflect"
 
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 )
@@ -21,12 +21,10 @@ func call[I, O any](f func(*localkms.Service, context.Context, localkms.Principa
 		if err := strict(body); err != nil {
 			return nil, errSerialization
 		}
-		d := json.NewDecoder(bytes.NewReader(body))
-		d.DisallowUnknownFields()
-		if err := d.Decode(in); err != nil {
-			if name, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
-				return nil, unknownMember(name)
-			}
+		if err := exact(reflect.TypeFor[I](), body); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(body, in); err != nil {
 			return nil, errSerialization
 		}
 		out, err := f(s, ctx, who, in)
@@ -42,11 +40,6 @@ func call[I, O any](f func(*localkms.Service, context.Context, localkms.Principa
 		return bytes.TrimSpace(b.Bytes()), nil
 	}
 }
-
-// unknownMember is a member that the operation does not have here.
-type unknownMember string
-
-func (m unknownMember) Error() string { return "member " + string(m) + " is not supported" }
 
 var operations = map[string]operation{
 	"CancelKeyDeletion":               call((*localkms.Service).CancelKeyDeletion),

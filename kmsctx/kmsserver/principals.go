@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 
 	"github.com/cloisterdev/cloister/fas/policy"
@@ -59,9 +60,10 @@ func ParsePrincipals(b []byte) (*Principals, error) {
 	if err := strict(b); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&file); err != nil {
+	if err := exact(reflect.TypeOf(file), b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if err := json.Unmarshal(b, &file); err != nil {
 		return nil, fmt.Errorf("%w: not a principals file", ErrConfig)
 	}
 	out := &Principals{map[string]principal{}}

@@ -23,9 +23,8 @@ type Options struct {
 	Mount string
 	// Namespace is sent as X-Vault-Namespace, unless empty.
 	Namespace string
-	// Transport makes the calls; nil means a copy of net/http's default. Calls
-	// end after Timeout, and redirects are not followed: the token would go
-	// along.
+	// Transport makes the calls; nil means net/http's default. Calls end after
+	// Timeout, and redirects are not followed: the token would go along.
 	Transport http.RoundTripper
 	// Timeout bounds one call; zero means 10 seconds.
 	Timeout time.Duration

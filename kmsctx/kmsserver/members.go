@@ -1,0 +1,56 @@
+package kmsserver
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// unknownMember is a member that the operation does not have here.
+type unknownMember string
+
+func (m unknownMember) Error() string { return fmt.Sprintf("member %.64q is not supported", string(m)) }
+
+// exact refuses members whose names are not, to the letter, those of t:
+// encoding/json would take another case, and letters that fold to one, for the
+// name itself, and of two such members the last. AWS does not.
+func exact(t reflect.Type, b []byte) error {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return exact(t.Elem(), b)
+	case reflect.Slice:
+		var list []json.RawMessage
+		if t.Elem().Kind() != reflect.Struct || json.Unmarshal(b, &list) != nil {
+			return nil // what is no list, decoding says
+		}
+		for _, v := range list {
+			if err := exact(t.Elem(), v); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		var all map[string]json.RawMessage
+		if json.Unmarshal(b, &all) != nil {
+			return nil
+		}
+		known := map[string]reflect.Type{}
+		for _, f := range reflect.VisibleFields(t) {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+				known[name] = f.Type
+			} else if !f.Anonymous {
+				known[f.Name] = f.Type
+			}
+		}
+		for name, v := range all {
+			f, ok := known[name]
+			if !ok {
+				return unknownMember(name)
+			}
+			if err := exact(f, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
