@@ -367,3 +367,31 @@ func TestRotateRace(t *testing.T) {
 		t.Errorf("overwritten: %v", err)
 	}
 }
+
+// A caller that has gone hears so, whatever the service made of it.
+func TestCancelledUnderWay(t *testing.T) {
+	t.Parallel()
+	w := testWorld(t)
+	create(t, w.admin, "tn-1")
+	ctx, cancel := context.WithCancel(t.Context())
+	w.table.read = func(m map[string]ddb.AttributeValue) (map[string]ddb.AttributeValue, error) {
+		cancel()
+		return nil, &smithy.GenericAPIError{Code: "RequestCanceled"}
+	}
+	if _, err := w.store.Active(ctx, "tn-1"); !errors.Is(err, context.Canceled) || errors.Is(err, kmsctx.ErrUnavailable) {
+		t.Error(err)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	w.table.read = nil
+	w.table.write = func() error {
+		cancel()
+		return &ddb.TransactionCanceledException{CancellationReasons: []ddb.CancellationReason{{Code: new("ConditionalCheckFailed")}}}
+	}
+	if _, err := w.admin.Rotate(ctx, "tn-1"); !errors.Is(err, context.Canceled) || errors.Is(err, hierarchy.ErrChanged) {
+		t.Error(err)
+	}
+	w.table.write = nil
+	if _, err := w.admin.Rotate(t.Context(), "tn-1"); err != nil {
+		t.Errorf("control: %v", err)
+	}
+}
