@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,14 +19,19 @@ import (
 	"github.com/cloisterdev/cloister/tenant"
 )
 
-// publicKeys has one key, of the administrator of a world that is made later.
+// publicKeys has one key, of the administrator of a world that is made later,
+// in front of a firewall that may be asked by then.
 type publicKeys struct {
-	id  fas.Identity
+	id  atomic.Pointer[fas.Identity]
 	key ed25519.PublicKey
 }
 
 func (p *publicKeys) LookupPublic(keyID string) (fas.Identity, ed25519.PublicKey, bool) {
-	return p.id, p.key, keyID == "k1"
+	id := p.id.Load()
+	if id == nil || keyID != "k1" {
+		return fas.Identity{}, nil, false
+	}
+	return *id, p.key, true
 }
 
 var httpsigOptions = httpsig.Options{Authorities: []string{"service.local"}}
@@ -44,7 +50,7 @@ func newHTTPSignatureWorld(t *testing.T) (*world, httpsig.Key) {
 	w := newWorldWith(t, func(o *firewalld.Options) {
 		o.Verifiers = map[tenant.Method]fas.Verifier{tenant.MethodHTTPSignature: v}
 	})
-	keys.id = fas.Identity{Tenant: w.tenant, User: w.key.User}
+	keys.id.Store(&fas.Identity{Tenant: w.tenant, User: w.key.User})
 	return w, httpsig.Key{ID: "k1", Private: private}
 }
 
@@ -129,7 +135,8 @@ func TestHTTPSignatureClaim(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := &publicKeys{id: fas.Identity{Tenant: tenant.NewID(), User: tenant.NewUserID()}, key: public}
+	keys := &publicKeys{key: public}
+	keys.id.Store(&fas.Identity{Tenant: tenant.NewID(), User: tenant.NewUserID()})
 	v, err := fas.HTTPSignatureVerifier(keys, httpsigOptions)
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +149,7 @@ func TestHTTPSignatureClaim(t *testing.T) {
 			t.Fatal(err)
 		}
 		id, c, err := v.Verify(t.Context(), raw, now)
-		if err != nil || id != keys.id || c.Path != "/Op" || c.Query != "a=1" || c.Method != "POST" || string(c.Body) != body || c.Level != level ||
+		if err != nil || id != *keys.id.Load() || c.Path != "/Op" || c.Query != "a=1" || c.Method != "POST" || string(c.Body) != body || c.Level != level ||
 			!c.Time.Equal(now) || !c.Until.Equal(now.Add(5*time.Minute)) || c.Once != ev.Once() {
 			t.Errorf("%q: %+v, %v", body, c, err)
 		}

@@ -49,7 +49,8 @@
 // a key with several values under an operator for one, a value of the wrong
 // form, such as a date that is none. IAM's pages leave most of this open; a
 // variable without a value "might" make a statement invalid there. A request
-// that is none (see [ErrRequest]) is denied.
+// that is none, or longer than patterns are matched with (see [ErrRequest]), is
+// denied.
 //
 // A deny whose condition names an absent key does not apply, as in IAM. Write
 // it with Null or IfExists where that matters.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Request is one access to decide.
@@ -14,7 +15,7 @@ type Request struct {
 	// has at most [MaxResource] bytes.
 	Resource string
 	// Context holds condition keys with one value, and policy variables. Its
-	// keys are in lower case.
+	// keys are in lower case. See [MaxContext].
 	Context map[string]string
 	// Multi holds condition keys with several values, which only ForAllValues
 	// and ForAnyValue read. Its keys are in lower case and not in Context. An
@@ -26,10 +27,16 @@ type Request struct {
 // matched in time that grows with it.
 const MaxResource = 4096
 
+// MaxContext is how much the values of a request's context may hold together,
+// in bytes, where each value counts for 16 more. They are matched in time that
+// grows with it too, and are often a caller's.
+const MaxContext = 32 << 10
+
 // ErrRequest reports a request that no policy can decide: an action that is not
-// "service:Name", an empty or too long resource, a context key that is not in lower case or
-// in both maps. [Document.Evaluate] answers [Deny] for it, since a deny whose
-// key is misspelt would otherwise not be found.
+// "service:Name", an empty or too long resource, too long a context, a resource
+// or value that is not UTF-8, a context key that is not in lower case or in both
+// maps. [Document.Evaluate] answers [Deny] for it, since a deny whose key is
+// misspelt, or that begins within a character, would otherwise not be found.
 var ErrRequest = errors.New("policy: not a request")
 
 // Err returns an error wrapping [ErrRequest], or nil.
@@ -39,6 +46,8 @@ func (r Request) Err() error {
 		return fmt.Errorf("%w: the action is not service:Name", ErrRequest)
 	case r.Resource == "" || len(r.Resource) > MaxResource:
 		return fmt.Errorf("%w: the resource is empty or too long", ErrRequest)
+	case !r.validText():
+		return fmt.Errorf("%w: the resource or a value is not UTF-8, or the values are too long", ErrRequest)
 	case !r.validKeys():
 		return fmt.Errorf("%w: a context key is not in lower case, or is in both maps", ErrRequest)
 	}
@@ -46,7 +55,29 @@ func (r Request) Err() error {
 }
 
 func (r *Request) valid() bool {
-	return validAction(r.Action) && r.Resource != "" && len(r.Resource) <= MaxResource && r.validKeys()
+	return validAction(r.Action) && r.Resource != "" && len(r.Resource) <= MaxResource && r.validText() && r.validKeys()
+}
+
+// validText bounds what patterns are matched with.
+func (r *Request) validText() bool {
+	left := MaxContext
+	text := func(v string) bool {
+		left -= len(v) + 16
+		return left >= 0 && utf8.ValidString(v)
+	}
+	for _, v := range r.Context {
+		if !text(v) {
+			return false
+		}
+	}
+	for _, several := range r.Multi {
+		for _, v := range several {
+			if !text(v) {
+				return false
+			}
+		}
+	}
+	return utf8.ValidString(r.Resource)
 }
 
 func (r *Request) validKeys() bool {

@@ -62,7 +62,7 @@ func TestQuestionMarkIsOneCharacter(t *testing.T) {
 		pattern, resource string
 		want              Decision
 	}{
-		{"a??", "aé", NoMatch}, {"*??", "→", NoMatch}, {"a?", "aé", Allow}, {"*?", "→", Allow}, {"a?b", "a\xffb", Allow}, {"*?b", "éb", Allow}, {"?", "é", Allow},
+		{"a??", "aé", NoMatch}, {"*??", "→", NoMatch}, {"a?", "aé", Allow}, {"*?", "→", Allow}, {"a?b", "a\xffb", Deny}, {"*?b", "éb", Allow}, {"?", "é", Allow},
 	} {
 		d := doc(t, `{"Effect":"Allow","Action":"s:a","Resource":"`+c.pattern+`"}`)
 		if got := d.Evaluate(Request{Action: "s:a", Resource: c.resource}); got != c.want {
@@ -108,19 +108,25 @@ func TestRequestsThatAreNone(t *testing.T) {
 	open := doc(t, `{"Effect":"Allow","Action":"*","Resource":"*"}`)
 	context := func(k string) map[string]string { return map[string]string{k: "v"} }
 	for name, r := range map[string]Request{
-		"zero":                    {},
-		"no action":               {Resource: "*"},
-		"action without service":  {Action: "GetObject", Resource: "*"},
-		"action without name":     {Action: "s3:", Resource: "*"},
-		"action with two colons":  {Action: "s3:a:b", Resource: "*"},
-		"action is a pattern":     {Action: "s3:*", Resource: "*"},
-		"action beyond ASCII":     {Action: "s3:é", Resource: "*"},
-		"no resource":             {Action: "s3:GetObject"},
-		"resource too long":       {Action: "s3:GetObject", Resource: strings.Repeat("a", MaxResource+1)},
-		"upper-case key":          {Action: "s3:GetObject", Resource: "*", Context: context("aws:SourceIp")},
-		"upper-case key, Latin-1": {Action: "s3:GetObject", Resource: "*", Context: context("É")},
-		"upper-case set":          {Action: "s3:GetObject", Resource: "*", Multi: map[string][]string{"aws:TagKeys": {"a"}}},
-		"key in both":             {Action: "s3:GetObject", Resource: "*", Context: context("k"), Multi: map[string][]string{"k": {"v"}}},
+		"zero":                       {},
+		"no action":                  {Resource: "*"},
+		"action without service":     {Action: "GetObject", Resource: "*"},
+		"action without name":        {Action: "s3:", Resource: "*"},
+		"action with two colons":     {Action: "s3:a:b", Resource: "*"},
+		"action is a pattern":        {Action: "s3:*", Resource: "*"},
+		"action beyond ASCII":        {Action: "s3:é", Resource: "*"},
+		"no resource":                {Action: "s3:GetObject"},
+		"resource too long":          {Action: "s3:GetObject", Resource: strings.Repeat("a", MaxResource+1)},
+		"upper-case key":             {Action: "s3:GetObject", Resource: "*", Context: context("aws:SourceIp")},
+		"upper-case key, Latin-1":    {Action: "s3:GetObject", Resource: "*", Context: context("É")},
+		"upper-case set":             {Action: "s3:GetObject", Resource: "*", Multi: map[string][]string{"aws:TagKeys": {"a"}}},
+		"a resource that is no text": {Action: "s3:GetObject", Resource: "a\xff"},
+		"a value that is no text":    {Action: "s3:GetObject", Resource: "*", Context: map[string]string{"k": "\xc3"}},
+		"one of several is no text":  {Action: "s3:GetObject", Resource: "*", Multi: map[string][]string{"k": {"v", "\xa9"}}},
+		"values too long":            {Action: "s3:GetObject", Resource: "*", Context: map[string]string{"k": strings.Repeat("a", MaxContext/2), "l": strings.Repeat("a", MaxContext/2)}},
+		"several values too long":    {Action: "s3:GetObject", Resource: "*", Context: context("l"), Multi: map[string][]string{"k": {strings.Repeat("a", MaxContext-24)}}},
+		"too many values":            {Action: "s3:GetObject", Resource: "*", Multi: map[string][]string{"k": make([]string, MaxContext/16+1)}},
+		"key in both":                {Action: "s3:GetObject", Resource: "*", Context: context("k"), Multi: map[string][]string{"k": {"v"}}},
 	} {
 		if err := r.Err(); !errors.Is(err, ErrRequest) {
 			t.Errorf("%s: %v", name, err)
@@ -129,9 +135,36 @@ func TestRequestsThatAreNone(t *testing.T) {
 			t.Errorf("%s: not denied", name)
 		}
 	}
-	ok := Request{Action: "s3:GetObject", Resource: strings.Repeat("a", MaxResource), Context: context("aws:principaltag/é"), Multi: map[string][]string{"k": {"v"}}}
-	if ok.Err() != nil || !Allowed(ok, open) {
-		t.Errorf("the control: %v", ok.Err())
+	for _, ok := range []Request{
+		{Action: "s3:GetObject", Resource: strings.Repeat("a", MaxResource), Context: context("aws:principaltag/é"), Multi: map[string][]string{"k": {"v"}}},
+		{Action: "s3:GetObject", Resource: "é", Context: map[string]string{"k": "é€😀"}, Multi: map[string][]string{"l": {"", "é"}}},
+		{Action: "s3:GetObject", Resource: "*", Context: map[string]string{"k": strings.Repeat("a", MaxContext-16)}},
+		{Action: "s3:GetObject", Resource: "*", Multi: map[string][]string{"k": make([]string, MaxContext/16)}},
+	} {
+		if ok.Err() != nil || !Allowed(ok, open) {
+			t.Errorf("the control: %v", ok.Err())
+		}
+	}
+}
+
+// Two halves of a character are no text: a denial that begins in the middle of
+// one would not be found, and a profile that holds every text would not hold it.
+func TestHalvesOfCharacters(t *testing.T) {
+	t.Parallel()
+	scope := doc(t, `{"Effect":"Allow","Action":"s3:GetObject","Resource":"${x}${y}b"}`)
+	profile := doc(t, `{"Effect":"Allow","Action":"s3:GetObject","Resource":"*${y}b"}`)
+	denies := doc(t, `{"Effect":"Allow","Action":"*","Resource":"*"}`, `{"Effect":"Deny","Action":"*","Resource":"*${y}b"}`)
+	if in := Subset(profile, scope); in.Answer != Yes {
+		t.Fatalf("%s: %s", in.Answer, in.Reason)
+	}
+	for x, y := range map[string]string{"\xc3": "\xa9", "é": "z"} {
+		r := Request{Action: "s3:GetObject", Resource: x + y + "b", Context: map[string]string{"x": x, "y": y}}
+		if scope.Evaluate(r) == Allow && profile.Evaluate(r) != Allow {
+			t.Errorf("%q: yes, and not allowed", r.Resource)
+		}
+		if denies.Evaluate(r) != Deny {
+			t.Errorf("%q: the denial is not found", r.Resource)
+		}
 	}
 }
 
