@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -123,22 +124,37 @@ func (s *server) start(settings ...string) {
 	}
 }
 
-// kill ends the server as a loss of power of its processes would.
+// kill ends the server and its children as a loss of power would: until the
+// last of them is gone, a child may still answer, and truly remember.
 func (s *server) kill() {
 	if s.cmd == nil {
 		return
 	}
-	// Its children notice that it is gone and end at once.
-	_ = s.cmd.Process.Signal(syscall.SIGKILL)
+	pid := s.cmd.Process.Pid
+	out, _ := exec.Command("pgrep", "-P", fmt.Sprint(pid)).Output()
+	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
 	s.cmd = nil
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		out, _ := exec.Command("pgrep", "-f", s.data()).Output()
-		if strings.TrimSpace(string(out)) == "" {
-			break
+	for _, word := range strings.Fields(string(out)) {
+		child, err := strconv.Atoi(word)
+		if err != nil {
+			continue
+		}
+		_ = syscall.Kill(child, syscall.SIGKILL)
+		for deadline := time.Now().Add(30 * time.Second); alive(child) && time.Now().Before(deadline); {
+			time.Sleep(5 * time.Millisecond)
 		}
 	}
-	// A lock file of a process that is gone does not hinder the next start.
+}
+
+// alive reports whether a process runs; one that nobody has waited for does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(rest, "Z")
 }
 
 func (s *server) dsn() string {
