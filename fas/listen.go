@@ -34,7 +34,8 @@ type Listener struct {
 // ListenUnix listens on a path, for processes of this machine that are started
 // apart. The socket has mode 0660; its folder must belong to the firewall's
 // user, or root, and nobody else may write it. The kernel says who connects:
-// user, group and executable are compared with the list, on Linux only.
+// user, group and executable are compared with the list, and the first workload
+// that fits counts; on Linux only.
 // Errors wrap [ErrConfig].
 func (f *Firewall) ListenUnix(path string, ws []Workload) (*Listener, error) {
 	if err := checkWorkloads(ws, false); err != nil {
