@@ -194,3 +194,21 @@ func TestListenUnixRefuses(t *testing.T) {
 		t.Errorf("the socket stays: %v", err)
 	}
 }
+
+// An answer comes again to the workload that it was given to.
+func TestLostAnswerOfAnotherWorkload(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := context.Background()
+	other := dialPath(t, w.listen(self(t, "other")))
+	ev, req := w.sourceCall()
+	first, err := w.c.Exchange(ctx, ev, req)
+	w.ok(err)
+	_, err = other.Exchange(ctx, ev, req)
+	w.refused("the same request of another workload", err, fas.ErrReplayed)
+	again, err := w.c.Exchange(ctx, ev, req)
+	w.ok(err)
+	if again.ID() != first.ID() {
+		t.Error("control: another session")
+	}
+}

@@ -14,7 +14,7 @@ var callersRoom = []Invariant{
 		Tests: []Test{{Package: "fas", Func: "TestSchemes"}, {Package: "fas", Func: "TestNewEvidenceRefuses"}, {Package: "fas", Func: "FuzzParseEvidence"}, {compileFail, mustNot, "evidence of a scheme made by hand"}}},
 	{ID: "FAS-43", Statement: "A lost answer comes again to the very same request of the same workload, for seconds, and is the same session; one signed call is good for no more sessions than its profile says.",
 		Why:   "A retry makes no second access, and nobody else can have yours.",
-		Tests: []Test{{Package: "fas", Func: "TestLostAnswers"}, {Package: "fas", Func: "TestLostAnswersAtOnce"}, {Package: "fas", Func: "TestAnswersEnd"}, {Package: "fas", Func: "TestMaxExchanges"}}},
+		Tests: []Test{{Package: "fas", Func: "TestLostAnswers"}, {Package: "fas", Func: "TestLostAnswersAtOnce"}, {Package: "fas", Func: "TestAnswersEnd"}, {Package: "fas", Func: "TestLostAnswerOfAnotherWorkload"}, {Package: "fas", Func: "TestMaxExchanges"}}},
 	{ID: "FAS-44", Statement: "What cannot be remembered is refused: a replay store that fails or is full lets nothing through.",
 		Why:   "An outage is no hour in which old calls of yours are good again.",
 		Tests: []Test{{Package: "fas", Func: "TestReplayStoreFails"}, {Package: "fas", Func: "TestReplayNames"}, {Package: "fas", Func: "TestClaims"}, {firewall, "TestThreats", "flood"}}},
