@@ -353,3 +353,27 @@ func TestMaxEntries(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkKeptBranchKey(b *testing.B) {
+	w := testWorld(b)
+	create(b, w.admin, "tn-1")
+	r := ring(b, w.store, hierarchy.ByPair("tenant"), nil)
+	ec := of(b, "tn-1")
+	dk := made(b, r, ec)
+	b.Run("wrap", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := r.GenerateDataKey(b.Context(), ec); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("unwrap", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := r.DecryptDataKey(b.Context(), ec, dk.Encrypted); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -26,6 +27,9 @@ import (
 
 	"github.com/cloisterdev/cloister/kmsctx"
 	"github.com/cloisterdev/cloister/kmsctx/hierarchy"
+	"github.com/cloisterdev/cloister/kmsctx/kmsserver"
+	"github.com/cloisterdev/cloister/kmsctx/localkms"
+	"github.com/cloisterdev/cloister/tenant"
 )
 
 // both are the two implementations over one table and one KMS key.
@@ -48,16 +52,51 @@ func (byTenant) GetBranchKeyId(in mt.GetBranchKeyIdInput) (*mt.GetBranchKeyIdOut
 	return nil, errors.New("no tenant")
 }
 
-func setUp(t *testing.T) *both {
-	t.Helper()
+// over runs a test over moto's KMS, and over our own: DynamoDB is moto's.
+func over(t *testing.T, test func(t *testing.T, b *both)) {
 	url := os.Getenv("CLOISTER_PEER_MOTO")
 	if url == "" {
 		t.Skip("CLOISTER_PEER_MOTO names no moto server")
 	}
+	t.Run("moto's KMS", func(t *testing.T) { test(t, setUp(t, url, url)) })
+	t.Run("our KMS", func(t *testing.T) { test(t, setUp(t, url, ourKMS(t))) })
+}
+
+const principals = `{"principals": [{"accessKeyId": "AKIAIOSFODNN7EXAMPLE", "secretAccessKey": "any-secret-of-this-test", "arn": "arn:aws:iam::000000000000:root"}]}`
+
+type silent struct{}
+
+func (silent) Record(context.Context, localkms.Event) error { return nil }
+
+func ourKMS(t *testing.T) string {
+	t.Helper()
+	k, err := localkms.Open(t.TempDir(), tenant.NewSecret(bytes.Repeat([]byte{1}, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc, err := localkms.NewService(k, silent{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, err := kmsserver.ParsePrincipals([]byte(principals))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := kmsserver.New(svc, who, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func setUp(t *testing.T, url, kmsURL string) *both {
+	t.Helper()
 	cred := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "any"}, nil
+		return aws.Credentials{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "any-secret-of-this-test"}, nil
 	})
-	k := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: &url, Credentials: cred})
+	k := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: &kmsURL, Credentials: cred})
 	d := dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: &url, Credentials: cred})
 	key, err := k.CreateKey(t.Context(), &kms.CreateKeyInput{})
 	if err != nil {
@@ -169,8 +208,9 @@ func same(t *testing.T, b *both, id string, v hierarchy.Version) {
 	}
 }
 
-func TestTable(t *testing.T) {
-	b := setUp(t)
+func TestTable(t *testing.T) { over(t, table) }
+
+func table(t *testing.T, b *both) {
 	// Made here, read and rotated there.
 	v, err := b.admin.Create(t.Context(), "tn-ours", pairs(t, map[string]string{"tenant": "tn-ours", "plan": "b"}))
 	if err != nil {
@@ -213,8 +253,9 @@ func TestTable(t *testing.T) {
 	}
 }
 
-func TestMessages(t *testing.T) {
-	b := setUp(t)
+func TestMessages(t *testing.T) { over(t, messages) }
+
+func messages(t *testing.T, b *both) {
 	ctx := t.Context()
 	for _, id := range []string{"tn-1", "tn-2"} {
 		if _, err := b.admin.Create(ctx, id, pairs(t, map[string]string{"tenant": id})); err != nil {
@@ -226,7 +267,7 @@ func TestMessages(t *testing.T) {
 		{"tenant": "tn-2", "customization": "cus-1"},
 		{"a": "1", "b": "2", "tenant": "tn-1", "z": "~"},
 	} {
-		for _, size := range []int{0, 1, 4096, 100_000} {
+		for _, size := range []int{0, 4096, 100_000} {
 			t.Run(fmt.Sprintf("context %d, %d bytes", i, size), func(t *testing.T) {
 				plain := make([]byte, size)
 				_, _ = rand.Read(plain)
@@ -277,10 +318,71 @@ func (b *both) refuse(t *testing.T, ours, theirs []byte, ec map[string]string) {
 	}
 }
 
+// Contexts that no branch key is bound to: in any script and order, and none.
+func TestForeignContexts(t *testing.T) { over(t, foreignContexts) }
+
+func foreignContexts(t *testing.T, b *both) {
+	out, err := b.official.CreateKey(t.Context(), st.CreateKeyInput{}) // a UUID, bound to nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := out.BranchKeyIdentifier
+	m, err := mpl.NewClient(mt.MaterialProvidersConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.ring, err = m.CreateAwsKmsHierarchicalKeyring(t.Context(), mt.CreateAwsKmsHierarchicalKeyringInput{KeyStore: b.official, TtlSeconds: 60, BranchKeyId: &id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := hierarchy.New(b.store, time.Minute, func(kmsctx.Context) (string, error) { return id, nil }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ring.Close()
+	if b.env, err = kmsctx.New(ring, nil); err != nil {
+		t.Fatal(err)
+	}
+	plain := []byte("foreign")
+	for name, ec := range map[string]map[string]string{
+		"none":     {},
+		"order":    {"Z": "1", "a": "2", "B": "3", "ab": "", "aB": "4"},
+		"scripts":  {"mandant": "Zürich", "\u540d\u524d": "\u2713", "\U0001d7d9": "non-BMP", "\uffee": "BMP"},
+		"one pair": {"tenant": "tn-1"},
+	} {
+		c, err := kmsctx.ForeignContext(ec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := b.theirsSeals(t.Context(), plain, ec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.env.Open(t.Context(), nil, theirs, c); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%s: ours does not open theirs: %v", name, err)
+		}
+		ours, err := b.env.Seal(t.Context(), nil, plain, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.theirsOpens(t.Context(), ours, ec); err != nil || !bytes.Equal(got, plain) {
+			t.Errorf("%s: theirs does not open ours: %v", name, err)
+		}
+		ec["tenant"] = "tn-2"
+		if c, err = kmsctx.ForeignContext(ec); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.env.Open(t.Context(), nil, theirs, c); !errors.Is(err, kmsctx.ErrContextMismatch) {
+			t.Errorf("%s: opens under another context: %v", name, err)
+		}
+	}
+}
+
 // After either rotated, both open what was sealed before, and what the other
 // seals after.
-func TestRotation(t *testing.T) {
-	b := setUp(t)
+func TestRotation(t *testing.T) { over(t, rotation) }
+
+func rotation(t *testing.T, b *both) {
 	ctx := t.Context()
 	ec := map[string]string{"tenant": "tn-1"}
 	if _, err := b.admin.Create(ctx, "tn-1", pairs(t, ec)); err != nil {
