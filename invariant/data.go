@@ -55,6 +55,15 @@ var kmsctxRoom = []Invariant{
 	{ID: "KMS-17", Statement: "Who has a grant has its operations under its constraint, whatever the case of a key, and nothing else.",
 		Why:   "A worker that was let in for one customization lets nobody in anywhere else.",
 		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestGrantConstraints"}, {Package: "kmsctx/localkms", Func: "TestCreateGrantIsStrict"}, {Package: "kmsctx/localkms", Func: "TestTwoFaces"}, {Package: "kmsctx/kmsserver", Func: "TestSDK"}, {Package: "kmsctx/awskms", Func: "TestGrants"}}},
+	{ID: "KMS-18", Statement: "A branch key serves the contexts that it was created for, whatever a message or a supplier says.",
+		Why:   "A service that mixes up two tenants is refused and does not open your data.",
+		Tests: []Test{{Package: "kmsctx/hierarchy", Func: "TestOtherTenantsBranchKey"}, {Package: "kmsctx/hierarchy", Func: "TestConfusedSupplier"}, {Package: "kmsctx/hierarchy", Func: "TestSupplierNamesNone"}, {Package: "kmsctx/hierarchy", Func: "TestVersionSwapped"}, {Package: "kmsctx/hierarchy", Func: "TestGrantForOneBranchKey"}}},
+	{ID: "KMS-19", Statement: "A table that somebody else writes gives no wrong branch key.",
+		Why:   "Whoever can write the database can break your service and not swap your key.",
+		Tests: []Test{{Package: "kmsctx/hierarchy", Func: "TestItemTampered"}, {Package: "kmsctx/hierarchy", Func: "TestOtherKeyStore"}, {Package: "kmsctx/hierarchy", Func: "TestRotateRace"}, {Package: "kmsctx/hierarchy", Func: "FuzzItem"}}},
+	{ID: "KMS-20", Statement: "An opened branch key is used until its time is over and no longer, and then it is wiped.",
+		Why:   "A key that you disable is out of use within the time that you chose, on a machine that slept too.",
+		Tests: []Test{{Package: "kmsctx/hierarchy", Func: "TestDisabledKeyAfterTimeToLive"}, {Package: "kmsctx/hierarchy", Func: "TestRefusalForgets"}, {Package: "kmsctx/hierarchy", Func: "TestForgetUnderWay"}, {Package: "kmsctx/hierarchy", Func: "TestSlowerThanTimeToLive"}, {Package: "kmsctx/hierarchy", Func: "TestEntriesAreWiped"}, {Package: "kmsctx/hierarchy", Func: "TestDeadline"}}},
 }
 
 var retrievalRoom = []Invariant{
