@@ -43,13 +43,13 @@
 //	kmsctx.ErrContext     the zero context; a constraint that no context can meet
 //
 // A [KMS] and a [Service] are safe for concurrent use, and so is a directory:
-// several processes may open it. A change is made to what the file says under a
-// lock, and is on disk (temporary file, fsync, rename, fsync of the directory)
-// before the call returns; it counts for the next call of every process. A
-// change that returns an error is made completely or not at all; so is one
-// during which the power goes. The lock is flock, so changes need a Unix system
-// and a local disk. A file of the first form, of keys without versions, is read,
-// and written anew at the first change.
+// several processes may open it. A change is made to what the file says under
+// a lock, and is on disk (temporary file, fsync, rename, fsync of the
+// directory) before the call returns; it counts for the next call of every
+// process. A change that returns an error is made completely or not at all; so
+// is one during which the power goes. The lock is flock on the directory, so
+// changes need a Unix system and a local disk. A file of the first form, of
+// keys without versions, is read, and written anew at the first change.
 //
 // # What it does not protect against
 //

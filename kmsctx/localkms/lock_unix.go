@@ -8,9 +8,11 @@ import (
 	"syscall"
 )
 
-// lockFile waits for the lock that path stands for. It ends with the process.
-func lockFile(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+// lockDir waits for the lock of a directory. It ends with the process. A file
+// of its own could be removed while it is locked, and the next one to come would
+// lock another.
+func lockDir(path string) (unlock func(), err error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

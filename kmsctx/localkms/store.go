@@ -198,7 +198,7 @@ func (k *KMS) unseal(sealed []byte) (state, error) {
 func (k *KMS) change(f func(*state) (bool, error)) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	unlock, err := lockFile(k.path + ".lock")
+	unlock, err := lockDir(filepath.Dir(k.path))
 	if err != nil {
 		return err
 	}
