@@ -33,7 +33,7 @@
 //	ErrOverlap          output that would overwrite the input
 //	ErrSession          a cached key whose session has ended
 //
-// Every error is an [*Error] that names the operation, and the frame where it
+// Every refusal is an [*Error] that names the operation, and the frame where it
 // is one. No byte of a frame leaves before the frame verifies; Open returns
 // nothing unless all of the message does.
 //

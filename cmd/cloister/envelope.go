@@ -309,6 +309,9 @@ func writeTo(path string, out io.Writer, f func(io.Writer) error) (err error) {
 		w := bufio.NewWriterSize(out, 128<<10)
 		return errors.Join(f(w), w.Flush())
 	}
+	if i, err := os.Lstat(path); err == nil && i.Mode()&^os.ModePerm&^os.ModeSymlink != 0 {
+		return fmt.Errorf("%s: -o names what is no file; it would be replaced by one", path)
+	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err

@@ -1,14 +1,18 @@
+//go:build unix
+
 package main
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -109,5 +113,40 @@ func TestLongContextRecorded(t *testing.T) {
 		if got != must && !strings.HasSuffix(got, digest) || len(got) > 1024 || log.e.Detail["grantee"] == "" {
 			t.Errorf("%s: %q", tenant, log.e.Detail)
 		}
+	}
+}
+
+// A file that -o names is made or replaced; what is no file is left alone.
+func TestOutputIsNoFile(t *testing.T) {
+	t.Parallel()
+	k, dir := keyFile(t, "k", 1), t.TempDir()
+	fifo, sub := filepath.Join(dir, "fifo"), filepath.Join(dir, "sub")
+	if err := errors.Join(syscall.Mkfifo(fifo, 0o600), os.Mkdir(sub, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{fifo, sub} {
+		before, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, _, _ := try([]byte("text"), "seal", "--kms", k, "--context", "tenant=a", "-o", path)
+		after, err := os.Lstat(path)
+		if err != nil || code != 1 || !os.SameFile(before, after) {
+			t.Errorf("%s: code %d, %v", path, code, err)
+		}
+	}
+	// A link is replaced, not followed.
+	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(target, []byte("mine"), 0o644), os.Symlink(target, link)); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errOut := try([]byte("text"), "seal", "--kms", k, "--context", "tenant=a", "-o", link)
+	b, err := os.ReadFile(target)
+	info, lerr := os.Lstat(link)
+	if code != 0 || err != nil || string(b) != "mine" || lerr != nil || info.Mode() != 0o600 {
+		t.Errorf("link: code %d, %s, %q, %v", code, errOut, b, errors.Join(err, lerr))
+	}
+	if all, err := os.ReadDir(dir); err != nil || len(all) != 4 {
+		t.Errorf("left over: %v, %v", all, err)
 	}
 }
