@@ -70,7 +70,7 @@ func runDemo(ctx context.Context, args []string, out io.Writer) error {
 	if err := may.Set("gallery=" + exe); err != nil {
 		return err
 	}
-	cfg := stack.Config{Dir: dir, Args: append([]string{"--min-tier", *tier}, may.args()...)}
+	cfg := stack.Config{Dir: dir, Args: append([]string{"--min-tier", *tier, "--origin", demoOrigin, "--private-issuers"}, may.args()...)}
 	if *verbose {
 		cfg.Log = os.Stderr
 	}

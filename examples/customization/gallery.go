@@ -85,7 +85,12 @@ func (g *gallery) run(ctx context.Context) error {
 		return fmt.Errorf("gallery: make keys and grants: %w", err)
 	}
 	defer endKeys()
-	for _, list := range [][]attack{g.signatures(), g.permissions(), inside, g.formats(), envelopes, keys, g.buckets(), workers, slots, g.files(), g.settings()} {
+	tokens, endTokens, err := g.tokens()
+	if err != nil {
+		return fmt.Errorf("gallery: start an identity provider: %w", err)
+	}
+	defer endTokens()
+	for _, list := range [][]attack{g.signatures(), tokens, g.permissions(), inside, g.formats(), envelopes, keys, g.buckets(), workers, slots, g.files(), g.settings()} {
 		for _, a := range list {
 			if err := g.do(ctx, a); err != nil {
 				return err
