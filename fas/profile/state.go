@@ -30,12 +30,29 @@ type state struct {
 }
 
 // InitStore makes the state file of a new store. It refuses with [ErrStore]
-// where one is: to forget the versions that were in force, remove it knowingly.
+// where one is, also one that another process makes at this moment: to forget
+// the versions that were in force, remove it knowingly.
 func InitStore(path string) error {
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	defer os.Remove(f.Name())
+	if err := writeMarks(f, map[string]mark{}); err != nil {
+		return err
+	}
+	// A rename would replace what came into being since somebody looked.
+	err = os.Link(f.Name(), path)
+	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%w: there is a state file already", ErrStore)
 	}
-	return writeState(path, map[string]mark{})
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return nil
 }
 
 func readState(path string) (map[string]mark, error) {
@@ -60,23 +77,30 @@ func readState(path string) (map[string]mark, error) {
 
 // writeState replaces the file as a whole, and durably.
 func writeState(path string, marks map[string]mark) error {
-	b, err := json.Marshal(state{marks})
-	if err != nil {
-		return err
-	}
 	tmp := path + ".tmp"
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(tmp, path)
+	if err := writeMarks(f, marks); err != nil {
+		return err
 	}
-	if err == nil {
+	if err = os.Rename(tmp, path); err == nil {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return nil
+}
+
+// writeMarks writes a file to its end, and closes it.
+func writeMarks(f *os.File, marks map[string]mark) error {
+	b, err := json.Marshal(state{marks})
+	if err == nil {
+		_, err = f.Write(b)
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	return nil

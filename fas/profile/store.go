@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -273,15 +274,16 @@ func (s *Store) list() ([]found, error) {
 
 // readSmall reads a file of at most [MaxSize] bytes.
 func readSmall(path string) ([]byte, error) {
-	// Asked before it is opened: a pipe would be waited for.
-	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: not a regular file", ErrStore)
-	}
-	f, err := os.Open(path)
+	// A pipe must not be waited for, and what is asked of a name may be true of
+	// another file by the time that it is opened.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: not a regular file", ErrStore)
+	}
 	b, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStore, err)

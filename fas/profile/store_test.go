@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -460,4 +461,35 @@ func FuzzState(f *testing.F) {
 			t.Fatalf("%s: %v", b, err)
 		}
 	})
+}
+
+// Of many that make a state file at once, one does: what another store
+// remembered by then is not overwritten.
+func TestInitStoreIsForOne(t *testing.T) {
+	t.Parallel()
+	for range 40 {
+		dir := t.TempDir()
+		var made atomic.Int32
+		var all sync.WaitGroup
+		for range 64 {
+			all.Go(func() {
+				err := profile.InitStore(filepath.Join(dir, "state"))
+				if err == nil {
+					made.Add(1)
+				} else if !errors.Is(err, profile.ErrStore) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		if n := made.Load(); n != 1 {
+			t.Errorf("%d made it", n)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+			t.Errorf("%v is left, %v", left, err)
+		}
+	}
+	if err := profile.InitStore(filepath.Join(t.TempDir(), "none", "state")); !errors.Is(err, profile.ErrStore) {
+		t.Errorf("in a directory that is not there: %v", err)
+	}
 }
