@@ -22,7 +22,7 @@ var kmsctxRoom = []Invariant{
 		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestKeyStates"}, {Package: "kmsctx/localkms", Func: "TestConstraint"}, {Package: "kmsctx/localkms", Func: "TestConstraintIsTheGrantsOwn"}, {Package: "kmsctx/localkms", Func: "TestRetired"}, {Package: "kmsctx/localkms", Func: "TestOtherGrant"}, {Package: "kmsctx/localkms", Func: "TestContextIsExact"}, {Package: "kmsctx/localkms", Func: "TestEveryBitAndEveryCut"}, {Package: "kmsctx/localkms", Func: "TestOtherStore"}}},
 	{ID: "KMS-07", Statement: "A key store that was damaged or cut is refused, and no change is lost and no grant revived by a crash or a second process.",
 		Why:   "What you took back stays taken back.",
-		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestStoreEveryByteAndEveryCut"}, {Package: "kmsctx/localkms", Func: "TestUnfinishedWrite"}, {Package: "kmsctx/localkms", Func: "TestFailedWriteChangesNothing"}, {Package: "kmsctx/localkms", Func: "TestTwoProcesses"}, {Package: "kmsctx/localkms", Func: "TestDisabledElsewhere"}, {Package: "kmsctx/localkms", Func: "TestKilled"}, {Package: "kmsctx/localkms", Func: "FuzzParse"}}},
+		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestStoreEveryByteAndEveryCut"}, {Package: "kmsctx/localkms", Func: "TestUnfinishedWrite"}, {Package: "kmsctx/localkms", Func: "TestFailedWriteChangesNothing"}, {Package: "kmsctx/localkms", Func: "TestTwoProcesses"}, {Package: "kmsctx/localkms", Func: "TestDisabledElsewhere"}, {Package: "kmsctx/localkms", Func: "TestKilled"}, {Package: "kmsctx/localkms", Func: "TestTidiedDirectory"}, {Package: "kmsctx/localkms", Func: "FuzzParse"}}},
 	{ID: "KMS-08", Statement: "No header, key record or frame of one message is good in another, whoever shares the key.",
 		Why:   "Pieces of somebody else's data cannot be put into yours.",
 		Tests: []Test{{Package: "kmsctx", Func: "TestSplices"}, {Package: "kmsctx", Func: "FuzzFrames"}, {Package: "kmsctx", Func: "FuzzHeader"}, {"kmsctx/kmstest", "TestBrokenKeyringsFail", "two tenants, one key"}}},
@@ -31,7 +31,7 @@ var kmsctxRoom = []Invariant{
 		Tests: []Test{{Package: "kmsctx", Func: "TestExpiredSessionWithWarmCache"}, {Package: "kmsctx", Func: "TestPartitionsDoNotMeet"}, {Package: "kmsctx", Func: "TestCacheWipes"}}},
 	{ID: "KMS-10", Statement: "A disabled key or a revoked grant stops a warm cache within its age, and at once where it is told.",
 		Why:     "What you took back stops working although somebody used it a moment ago.",
-		Tests:   []Test{{Package: "kmsctx", Func: "TestDisabledKeyWithWarmCache"}, {Package: "kmsctx", Func: "TestInvalidateDuringACall"}, {Package: "kmsctx", Func: "TestRefreshAhead"}},
+		Tests:   []Test{{Package: "kmsctx", Func: "TestDisabledKeyWithWarmCache"}, {Package: "kmsctx", Func: "TestInvalidateDuringACall"}, {Package: "kmsctx", Func: "TestRefreshAhead"}, {Package: "kmsctx", Func: "TestCacheAfterSleep"}},
 		Gallery: []string{"cache-after-revoke"}},
 	{ID: "KMS-11", Statement: "A plaintext that was cut off on the way never becomes a complete message, and a stream that was cut off never looks like one.",
 		Why:   "Half of your data is not taken for all of it.",
@@ -42,7 +42,7 @@ var kmsctxRoom = []Invariant{
 		Gallery: []string{"sub-grant-wider"}},
 	{ID: "KMS-13", Statement: "A denial in a key's or the account's policy wins over every allowance and every grant.",
 		Why:   "What your policy forbids stays forbidden, whoever was let in otherwise.",
-		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestKeyPolicy"}, {Package: "kmsctx/localkms", Func: "TestPolicyIsStrict"}, {Package: "kmsctx/localkms", Func: "FuzzPolicy"}}},
+		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestKeyPolicy"}, {Package: "kmsctx/localkms", Func: "TestPrincipalOfARole"}, {Package: "kmsctx/localkms", Func: "TestPolicyIsStrict"}, {Package: "kmsctx/localkms", Func: "FuzzPolicy"}}},
 	{ID: "KMS-14", Statement: "The power may go at any write of the key store: it opens afterwards, nothing acknowledged is lost and nothing taken back returns.",
 		Why:   "A crash gives nobody your key back, and takes it from nobody.",
 		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestPowerCut"}, {Package: "kmsctx/localkms", Func: "TestFirstForm"}}},
@@ -64,6 +64,9 @@ var kmsctxRoom = []Invariant{
 	{ID: "KMS-20", Statement: "An opened branch key is used until its time is over and no longer, and then it is wiped.",
 		Why:   "A key that you disable is out of use within the time that you chose, on a machine that slept too.",
 		Tests: []Test{{Package: "kmsctx/hierarchy", Func: "TestDisabledKeyAfterTimeToLive"}, {Package: "kmsctx/hierarchy", Func: "TestRefusalForgets"}, {Package: "kmsctx/hierarchy", Func: "TestForgetUnderWay"}, {Package: "kmsctx/hierarchy", Func: "TestSlowerThanTimeToLive"}, {Package: "kmsctx/hierarchy", Func: "TestEntriesAreWiped"}, {Package: "kmsctx/hierarchy", Func: "TestDeadline"}}},
+	{ID: "KMS-21", Statement: "A key that leaves the decision to an account is that account's, and nobody's of another.",
+		Why:   "Whoever has rights elsewhere has none over your key.",
+		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestPrincipalsOfAnotherAccount"}}},
 }
 
 var retrievalRoom = []Invariant{

@@ -211,7 +211,7 @@ func (v *cachedRing) check() error {
 	if err := v.p.Session.Err(); err != nil {
 		return fail(ErrSession, "%w", err)
 	}
-	if !time.Now().Before(v.p.Session.Expires()) {
+	if x := v.p.Session.Expires(); over(x, x.Round(0)) {
 		return fail(ErrSession, "expired")
 	}
 	return nil

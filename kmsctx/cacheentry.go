@@ -17,6 +17,7 @@ type entry struct {
 	plain          []byte
 	encrypted      []EncryptedDataKey // nil for an opened key; never changed
 	deadline, soft time.Time          // not used after; fetched anew after
+	wall           time.Time          // the deadline without the monotonic clock
 	messages       int64
 	bytes          int64
 	prev, next     *entry
@@ -150,9 +151,16 @@ func (c *Cache) hit(ctx context.Context, v *cachedRing, r request) *DataKey {
 	return copyKey(e.plain, e.encrypted)
 }
 
+// over asks both clocks: the monotonic one stands still while a machine sleeps,
+// the other one can be set back.
+func over(deadline, wall time.Time) bool {
+	now := time.Now()
+	return !now.Before(deadline) || !now.Round(0).Before(wall)
+}
+
 // charge counts a use, or says that there is none left.
 func (c *Cache) charge(e *entry, r request) bool {
-	if !time.Now().Before(e.deadline) {
+	if over(e.deadline, e.wall) {
 		return false
 	}
 	if r.keys == nil {
@@ -256,7 +264,7 @@ func (c *Cache) finish(k *call, v *cachedRing, r request, dk *DataKey, err error
 		deadline = x
 	}
 	age := deadline.Sub(began)
-	e := &entry{id: r.id, owner: v, plain: dk.Plaintext, deadline: deadline, soft: began.Add(age*7/10 + jitter(age/5))}
+	e := &entry{id: r.id, owner: v, plain: dk.Plaintext, deadline: deadline, wall: deadline.Round(0), soft: began.Add(age*7/10 + jitter(age/5))}
 	if r.keys == nil {
 		e.encrypted = dk.Encrypted
 		if !k.ahead {
@@ -304,7 +312,7 @@ func (c *Cache) sweep() {
 	}
 	var next time.Time
 	for _, e := range c.entries {
-		if !time.Now().Before(e.deadline) {
+		if over(e.deadline, e.wall) {
 			c.drop(e)
 		} else if next.IsZero() || e.deadline.Before(next) {
 			next = e.deadline

@@ -22,7 +22,8 @@
 // # Differences from AWS
 //
 // Symmetric keys only. Retiring and revoking a grant count at once. Encryption
-// contexts whose keys differ in case only are refused. Key policies are those
+// contexts whose keys differ in case only are refused, and those whose keys have
+// capital letters beyond ASCII. Key policies are those
 // that fas/policy evaluates, with principals named one by one; a role's name
 // stands for its sessions, and aws:PrincipalArn of a session is its role without
 // the path. Grants are to one ARN to the letter, that of a session too. An
@@ -33,9 +34,8 @@
 // A signature is good again for five minutes: whoever can read a request can
 // repeat it, and with CreateGrant or EnableKey bring back what was revoked or
 // disabled meanwhile; so use TLS beyond one machine. Names on grants keep a
-// repeated call from making a second one. Principals are
-// the access keys of one file, which is read once. Whoever reads that file is
-// every principal.
+// repeated call from making a second one. Principals are the access keys of one
+// file, which is read once. Whoever reads that file is every principal.
 //
 // Sources: AWS KMS API Reference; Smithy documentation, "AWS JSON 1.1 protocol".
 package kmsserver
