@@ -80,7 +80,7 @@ func Open(dir string, opts *Options) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	unlock, err := lockDir(filepath.Join(dir, "lock"))
+	unlock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +98,8 @@ func Open(dir string, opts *Options) (*Log, error) {
 
 // lockDir keeps another writer out. On a system without locks two writers are
 // not detected; run one.
-func lockDir(path string) (unlock func() error, err error) {
-	unlock, err = filelock.Try(path)
+func lockDir(dir string) (unlock func() error, err error) {
+	unlock, err = filelock.Try(dir)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
 		return func() error { return nil }, nil

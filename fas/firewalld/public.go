@@ -90,7 +90,7 @@ func lockVault(dir string, root tenant.Secret) (*vault, func() error, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	unlock, err := filelock.Lock(filepath.Join(dir, "tenants.lock"))
+	unlock, err := filelock.Lock(dir)
 	return v, unlock, err
 }
 

@@ -1,8 +1,10 @@
-// Package filelock keeps processes apart by a lock on a file.
+// Package filelock keeps processes apart by a lock on a directory. A file for
+// the lock alone could be removed while it is held, and the next one to come
+// would lock another.
 //
-// The lock is flock(2): it belongs to the open file, ends with the process, and
-// is advice that only other users of this package follow. It does not keep
-// anybody from the files beside it, does not reach over all network file
+// The lock is flock(2): it belongs to the open directory, ends with the process,
+// and is advice that only other users of this package follow. It does not keep
+// anybody from the files in it, does not reach over all network file
 // systems, and does not exclude a second lock of the same process any less
 // than one of another process. On systems without flock, [Lock] and [Try]
 // return an error: without a lock a change of another process could be lost.
@@ -18,15 +20,15 @@ import (
 // ErrLocked is returned by [Try] when another holds the lock.
 var ErrLocked = errors.New("filelock: held by another")
 
-// Lock waits for the lock that path stands for; the file is made where it is
-// not. The lock is held until unlock is called or the process ends.
-func Lock(path string) (unlock func() error, err error) { return lock(path, true) }
+// Lock waits for the lock of a directory, which must be there. The lock is held
+// until unlock is called or the process ends.
+func Lock(dir string) (unlock func() error, err error) { return lock(dir, true) }
 
 // Try is [Lock] that does not wait: it returns [ErrLocked].
-func Try(path string) (unlock func() error, err error) { return lock(path, false) }
+func Try(dir string) (unlock func() error, err error) { return lock(dir, false) }
 
-func lock(path string, wait bool) (func() error, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+func lock(dir string, wait bool) (func() error, error) {
+	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 func TestLockExcludes(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "lock")
+	path := t.TempDir()
 	unlock, err := filelock.Try(path)
 	if err != nil {
 		t.Fatal(err)
@@ -60,14 +60,14 @@ func TestLockExcludes(t *testing.T) {
 		t.Error(err)
 	}
 	if u, err := filelock.Try(filepath.Join(path, "x")); err == nil || u != nil {
-		t.Error("a path that cannot be")
+		t.Error("a directory that is not there")
 	}
 }
 
 // The lock of a process that was killed is free.
 func TestLockEndsWithItsProcess(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "lock")
+	path := t.TempDir()
 	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), childLocks+"="+path)
 	in, err1 := child.StdinPipe()
@@ -90,6 +90,31 @@ func TestLockEndsWithItsProcess(t *testing.T) {
 	unlock, err := filelock.Try(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := unlock(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who tidies the directory does not let a second one in.
+func TestTidiedDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	unlock, err := filelock.Try(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range left {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if u, err := filelock.Try(dir); !errors.Is(err, filelock.ErrLocked) || u != nil {
+		t.Errorf("a second lock: %v", err)
 	}
 	if err := unlock(); err != nil {
 		t.Error(err)

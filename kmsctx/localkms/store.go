@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cloisterdev/cloister/internal/filelock"
 	"github.com/cloisterdev/cloister/kmsctx"
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -198,7 +199,7 @@ func (k *KMS) unseal(sealed []byte) (state, error) {
 func (k *KMS) change(f func(*state) (bool, error)) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	unlock, err := lockDir(filepath.Dir(k.path))
+	unlock, err := filelock.Lock(filepath.Dir(k.path))
 	if err != nil {
 		return err
 	}
