@@ -51,9 +51,8 @@ type allowance struct {
 	tokens  float64
 	at      time.Time
 	running int
-	refused int       // since the last record of refusals
-	said    time.Time // when that was
-	pending bool      // a record is due
+	refused int  // since the last record of refusals
+	pending bool // a record is due
 }
 
 func newLimiter(l Limits) *limiter {

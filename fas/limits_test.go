@@ -52,7 +52,8 @@ func TestLimiterConcurrent(t *testing.T) {
 	t.Parallel()
 	m, at := newLimiter(Limits{Rate: 1e6, Burst: 1e6, Concurrent: 2}), time.Now()
 	a, b := tenant.NewID(), tenant.NewID()
-	if !m.enter(a, at) || !m.enter(a, at) || m.enter(a, at) {
+	first, second, third := m.enter(a, at), m.enter(a, at), m.enter(a, at)
+	if !first || !second || third {
 		t.Fatal("two at a time")
 	}
 	if !m.enter(b, at) {

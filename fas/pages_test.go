@@ -71,8 +71,7 @@ func TestManyUnfinished(t *testing.T) {
 		}
 	}
 	make(100)
-	other := w.another("more")
-	w.key, other = other, w.key
+	w.key = w.another("more")
 	make(5)
 	open, err := w.c.Unfinished(ctx)
 	w.ok(err)

@@ -41,7 +41,7 @@ func (a keyArgs) keyring(ctx context.Context, ec kmsctx.Context, writes bool) (k
 	case "aws":
 		return awsKey(ctx, rest)
 	}
-	return nil, fmt.Errorf("%w: --kms is raw:FILE, local:DIR or aws:ARN, not %s:", errUsage, kind)
+	return nil, fmt.Errorf("%w: --kms is raw:FILE, local:DIR or aws:ARN, not %q", errUsage, kind)
 }
 
 // localKey opens a store and finds, or makes for a writer, the grant that is

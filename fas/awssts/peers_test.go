@@ -28,12 +28,11 @@ import (
 
 // peer is a server that evaluates session policies.
 type peer struct {
-	name, url  string
-	root       aws.Credentials
-	firewall   aws.Credentials // who may assume the role
-	role       role
-	opts       awssts.Options
-	realBucket []string
+	name, url string
+	root      aws.Credentials
+	firewall  aws.Credentials // who may assume the role
+	role      role
+	opts      awssts.Options
 }
 
 type static aws.Credentials
