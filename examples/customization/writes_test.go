@@ -85,6 +85,16 @@ func TestCrashAfterEveryWrite(t *testing.T) {
 	}
 }
 
+// quiet waits until no write has counted for a while: the journal's last ones
+// come after the row is finished.
+func quiet(list string) {
+	for last, now := "", "-"; last != now; {
+		time.Sleep(250 * time.Millisecond)
+		b, _ := os.ReadFile(list)
+		last, now = now, string(b)
+	}
+}
+
 // dieAfter does one operation under a death list, and reports whether the
 // operation ended before the list did.
 func dieAfter(ctx context.Context, t *testing.T, st *stack.Stack, s *side, op, list string) bool {
@@ -101,8 +111,7 @@ func dieAfter(ctx context.Context, t *testing.T, st *stack.Stack, s *side, op, l
 		if err := settled(ctx, st, s); err != nil {
 			t.Fatalf("%s, killed after write %s: %v", op, list, err)
 		}
-		// The journal's last writes come after the row is finished.
-		time.Sleep(100 * time.Millisecond)
+		quiet(deathList(st.Dir()))
 	}
 	err := os.Remove(deathList(st.Dir()))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
