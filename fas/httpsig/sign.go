@@ -1,18 +1,18 @@
 package httpsig
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/cloisterdev/cloister/internal/bodyread"
 )
 
 // Key is what a signer holds.
@@ -88,23 +88,10 @@ type Transport struct {
 // RoundTrip signs a copy of the request and sends it. The body is read into
 // memory first, since its digest is signed.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	var body []byte
-	if r.Body != nil {
-		var err error
-		body, err = io.ReadAll(r.Body)
-		if cerr := r.Body.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return nil, err
-		}
+	r, body, err := bodyread.Clone(r)
+	if err != nil {
+		return nil, err
 	}
-	r = r.Clone(r.Context())
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	if len(body) == 0 {
-		r.Body = http.NoBody
-	}
-	r.GetBody = nil
 	if err := SignRequest(r, body, t.Key, time.Now(), t.Headers...); err != nil {
 		return nil, err
 	}

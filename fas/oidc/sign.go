@@ -1,7 +1,6 @@
 package oidc
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -9,13 +8,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/json"
+
+	"github.com/cloisterdev/cloister/internal/bodyread"
 )
 
 // SignRequest adds token and proof to a client request: Authorization and DPoP.
@@ -92,16 +92,9 @@ type Transport struct {
 // RoundTrip signs a copy of the request and sends it. The body is read into
 // memory first, since its digest is signed.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	var body []byte
-	if r.Body != nil {
-		var err error
-		body, err = io.ReadAll(r.Body)
-		if cerr := r.Body.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return nil, err
-		}
+	r, body, err := bodyread.Clone(r)
+	if err != nil {
+		return nil, err
 	}
 	if t.Token == nil {
 		return nil, fmt.Errorf("%w: token", ErrConfig)
@@ -110,12 +103,6 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r = r.Clone(r.Context())
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	if len(body) == 0 {
-		r.Body = http.NoBody
-	}
-	r.GetBody = nil
 	if err := SignRequest(r, body, token, t.Key, time.Now()); err != nil {
 		return nil, err
 	}

@@ -1,11 +1,10 @@
 package sigv4
 
 import (
-	"bytes"
-	"io"
 	"net/http"
 	"time"
 
+	"github.com/cloisterdev/cloister/internal/bodyread"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -26,23 +25,10 @@ type Transport struct {
 // RoundTrip signs a copy of the request and sends it. The body is read into
 // memory first, since its digest is signed.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	var body []byte
-	if r.Body != nil {
-		var err error
-		body, err = io.ReadAll(r.Body)
-		if cerr := r.Body.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return nil, err
-		}
+	r, body, err := bodyread.Clone(r)
+	if err != nil {
+		return nil, err
 	}
-	r = r.Clone(r.Context())
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	if len(body) == 0 {
-		r.Body = http.NoBody
-	}
-	r.GetBody = nil
 	c := Credentials{AccessKeyID: t.AccessKeyID, Secret: t.Secret, SessionToken: t.SessionToken, Region: t.Region, Service: t.Service, RegionSet: t.RegionSet}
 	if err := SignRequest(r, body, c, time.Now()); err != nil {
 		return nil, err
