@@ -54,7 +54,7 @@ var kmsctxRoom = []Invariant{
 		Tests: []Test{{Package: "kmsctx/awskms", Func: "TestRecordsAreFiltered"}, {Package: "kmsctx/awskms", Func: "TestAnswersAreChecked"}, {Package: "kmsctx/awskms", Func: "TestConformanceByGrant"}, {Package: "kmsctx/transit", Func: "TestFaultyServer"}, {Package: "kmsctx/transit", Func: "FuzzRecord"}}},
 	{ID: "KMS-17", Statement: "Who has a grant has its operations under its constraint, whatever the case of a key, and nothing else.",
 		Why:   "A worker that was let in for one customization lets nobody in anywhere else.",
-		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestGrantConstraints"}, {Package: "kmsctx/localkms", Func: "TestCreateGrantIsStrict"}, {Package: "kmsctx/localkms", Func: "TestTwoFaces"}, {Package: "kmsctx/kmsserver", Func: "TestSDK"}, {Package: "kmsctx/awskms", Func: "TestGrants"}}},
+		Tests: []Test{{Package: "kmsctx/localkms", Func: "TestGrantConstraints"}, {Package: "kmsctx/localkms", Func: "TestCreateGrantIsStrict"}, {Package: "kmsctx/localkms", Func: "TestTwoFaces"}, {Package: "cmd/cloister", Func: "TestKMSGoSDK"}, {Package: "kmsctx/awskms", Func: "TestGrants"}}},
 	{ID: "KMS-18", Statement: "A branch key serves the contexts that it was created for, whatever a message or a supplier says.",
 		Why:   "A service that mixes up two tenants is refused and does not open your data.",
 		Tests: []Test{{Package: "kmsctx/hierarchy", Func: "TestOtherTenantsBranchKey"}, {Package: "kmsctx/hierarchy", Func: "TestConfusedSupplier"}, {Package: "kmsctx/hierarchy", Func: "TestSupplierNamesNone"}, {Package: "kmsctx/hierarchy", Func: "TestVersionSwapped"}, {Package: "kmsctx/hierarchy", Func: "TestGrantForOneBranchKey"}}},

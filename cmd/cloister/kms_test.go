@@ -61,9 +61,9 @@ func serveKMS(t *testing.T, more ...string) (endpoint, dir string, stop func()) 
 // boto3, as it comes, calls every operation, and is refused in every way.
 func TestKMSBoto3(t *testing.T) {
 	t.Parallel()
-	python := os.Getenv("CLOISTER_PEER_PYTHON")
+	python := os.Getenv("CLOISTER_PYTHON")
 	if python == "" {
-		t.Skip("CLOISTER_PEER_PYTHON names no Python with boto3")
+		t.Skip("CLOISTER_PYTHON names no Python with boto3")
 	}
 	if out, err := exec.Command(python, "-c", "import boto3").CombinedOutput(); err != nil {
 		t.Skipf("that Python has no boto3: %s", out)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/smithy-go"
 
 	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/kmsctx/kmsserver"
@@ -78,6 +79,13 @@ func client(url, who string) *kms.Client {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "AKID" + strings.ToUpper(who), SecretAccessKey: "secret-0123456789-" + who}, nil
 		})})
+}
+
+func code(err error) string {
+	if e := smithy.APIError(nil); errors.As(err, &e) {
+		return e.ErrorCode()
+	}
+	return ""
 }
 
 // raw sends a request that no client would, signed by root.

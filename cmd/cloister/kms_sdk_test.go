@@ -1,8 +1,12 @@
-package kmsserver_test
+package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,44 +15,54 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/cloisterdev/cloister/kmsctx/localkms"
+	"github.com/cloisterdev/cloister/audit"
 )
 
-func code(err error) string {
-	if e := smithy.APIError(nil); errors.As(err, &e) {
-		return e.ErrorCode()
-	}
-	return ""
+const kmsAccount = "arn:aws:iam::000000000000:"
+
+// kmsClient is aws-sdk-go-v2 as it comes, with the keys of kmsPrincipals.
+func kmsClient(url, who string) *kms.Client {
+	return kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(url), RetryMaxAttempts: 1,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "AKID" + strings.ToUpper(who), SecretAccessKey: who + "-secret-0123456789"}, nil
+		})})
 }
 
-// aws-sdk-go-v2, as it comes, calls every operation.
-func TestSDK(t *testing.T) {
+// aws-sdk-go-v2 calls every operation of the command, and is refused in every
+// way.
+func TestKMSGoSDK(t *testing.T) {
 	t.Parallel()
-	url, rec := serve(t, &localkms.Options{Propagation: time.Hour})
-	ctx, root, user := t.Context(), client(url, "root"), client(url, "user")
+	url, dir, stop := serveKMS(t, "--propagation", "1h")
+	ctx, root, user := t.Context(), kmsClient(url, "root"), kmsClient(url, "user")
 	refused := func(name, want string, err error) {
 		t.Helper()
-		if code(err) != want {
+		if e := smithy.APIError(nil); !errors.As(err, &e) || e.ErrorCode() != want {
 			t.Errorf("%s: %v, not %s", name, err, want)
 		}
 	}
-	ok := func(_ any, err error) { t.Helper(); must(t, err) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ok := func(_ any, err error) { t.Helper(); must(err) }
 	made, err := root.CreateKey(ctx, &kms.CreateKeyInput{Description: aws.String("d"), Tags: []types.Tag{{TagKey: aws.String("a"), TagValue: aws.String("b")}}})
-	must(t, err)
+	must(err)
 	other, err := root.CreateKey(ctx, &kms.CreateKeyInput{})
-	must(t, err)
+	must(err)
 	key, second := made.KeyMetadata.KeyId, other.KeyMetadata.KeyId
 	ec := map[string]string{"tenant": "a"}
 	wrong := map[string]string{"tenant": "b"}
 	d, err := root.DescribeKey(ctx, &kms.DescribeKeyInput{KeyId: made.KeyMetadata.Arn})
-	must(t, err)
+	must(err)
 	if m := d.KeyMetadata; m.KeyState != types.KeyStateEnabled || time.Since(*m.CreationDate).Abs() > time.Minute || m.DeletionDate != nil {
 		t.Errorf("DescribeKey: %+v", m)
 	}
 	n := 0
 	for p := kms.NewListKeysPaginator(root, &kms.ListKeysInput{Limit: aws.Int32(1)}); p.HasMorePages(); n++ {
 		_, err := p.NextPage(ctx)
-		must(t, err)
+		must(err)
 	}
 	if n != 2 {
 		t.Errorf("%d pages of one key", n)
@@ -56,7 +70,7 @@ func TestSDK(t *testing.T) {
 
 	// Contexts.
 	enc, err := root.Encrypt(ctx, &kms.EncryptInput{KeyId: key, Plaintext: []byte("x"), EncryptionContext: ec})
-	must(t, err)
+	must(err)
 	_, err = root.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: enc.CiphertextBlob, EncryptionContext: wrong})
 	if !errors.As(err, new(*types.InvalidCiphertextException)) {
 		t.Errorf("a wrong context: %v", err)
@@ -70,7 +84,7 @@ func TestSDK(t *testing.T) {
 		t.Fatalf("the control: %v", err)
 	}
 	re, err := root.ReEncrypt(ctx, &kms.ReEncryptInput{CiphertextBlob: enc.CiphertextBlob, SourceEncryptionContext: ec, DestinationKeyId: second, DestinationEncryptionContext: wrong})
-	must(t, err)
+	must(err)
 	if *re.KeyId == *re.SourceKeyId || bytes.Equal(re.CiphertextBlob, enc.CiphertextBlob) {
 		t.Error("ReEncrypt moved nothing")
 	}
@@ -78,15 +92,15 @@ func TestSDK(t *testing.T) {
 	ok(root.GenerateRandom(ctx, &kms.GenerateRandomInput{NumberOfBytes: aws.Int32(9)}))
 
 	// Grants.
-	g, err := root.CreateGrant(ctx, &kms.CreateGrantInput{KeyId: key, GranteePrincipal: aws.String(account + "user/user"), RetiringPrincipal: aws.String(account + "user/user"), Name: aws.String("g"),
+	g, err := root.CreateGrant(ctx, &kms.CreateGrantInput{KeyId: key, GranteePrincipal: aws.String(kmsAccount + "user/user"), RetiringPrincipal: aws.String(kmsAccount + "user/user"), Name: aws.String("g"),
 		Operations: []types.GrantOperation{types.GrantOperationGenerateDataKey, types.GrantOperationDecrypt}, Constraints: &types.GrantConstraints{EncryptionContextEquals: ec}})
-	must(t, err)
+	must(err)
 	data := func(c map[string]string, tokens ...string) error {
 		_, err := user.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{KeyId: key, NumberOfBytes: aws.Int32(32), EncryptionContext: c, GrantTokens: tokens})
 		return err
 	}
 	refused("before it has spread", "AccessDeniedException", data(ec))
-	must(t, data(ec, *g.GrantToken))
+	must(data(ec, *g.GrantToken))
 	refused("a constraint", "AccessDeniedException", data(wrong, *g.GrantToken))
 	refused("a false token", "InvalidGrantTokenException", data(ec, "x"))
 	_, err = user.GenerateDataKey(ctx, &kms.GenerateDataKeyInput{KeyId: key, NumberOfBytes: aws.Int32(32), EncryptionContext: ec, GrantTokens: []string{*g.GrantToken}, DryRun: aws.Bool(true)})
@@ -97,19 +111,19 @@ func TestSDK(t *testing.T) {
 	if err != nil || len(list.Grants) != 1 || list.Grants[0].Constraints.EncryptionContextEquals["tenant"] != "a" {
 		t.Errorf("ListGrants: %+v, %v", list, err)
 	}
-	retirable, err := root.ListRetirableGrants(ctx, &kms.ListRetirableGrantsInput{RetiringPrincipal: aws.String(account + "user/user")})
+	retirable, err := root.ListRetirableGrants(ctx, &kms.ListRetirableGrantsInput{RetiringPrincipal: aws.String(kmsAccount + "user/user")})
 	if err != nil || len(retirable.Grants) != 1 {
 		t.Errorf("ListRetirableGrants: %+v, %v", retirable, err)
 	}
 	ok(root.DisableKey(ctx, &kms.DisableKeyInput{KeyId: key}))
 	refused("a disabled key", "DisabledException", data(ec, *g.GrantToken))
 	ok(root.EnableKey(ctx, &kms.EnableKeyInput{KeyId: key}))
-	must(t, data(ec, *g.GrantToken))
+	must(data(ec, *g.GrantToken))
 	ok(user.RetireGrant(ctx, &kms.RetireGrantInput{GrantToken: g.GrantToken}))
 	refused("a retired grant", "AccessDeniedException", data(ec, *g.GrantToken))
-	g, err = root.CreateGrant(ctx, &kms.CreateGrantInput{KeyId: key, GranteePrincipal: aws.String(account + "user/user"), Operations: []types.GrantOperation{types.GrantOperationGenerateDataKey}})
-	must(t, err)
-	must(t, data(wrong, *g.GrantToken))
+	g, err = root.CreateGrant(ctx, &kms.CreateGrantInput{KeyId: key, GranteePrincipal: aws.String(kmsAccount + "user/user"), Operations: []types.GrantOperation{types.GrantOperationGenerateDataKey}})
+	must(err)
+	must(data(wrong, *g.GrantToken))
 	ok(root.RevokeGrant(ctx, &kms.RevokeGrantInput{KeyId: key, GrantId: g.GrantId}))
 	refused("a revoked grant", "AccessDeniedException", data(wrong, *g.GrantToken))
 
@@ -153,13 +167,19 @@ func TestSDK(t *testing.T) {
 		t.Errorf("ListResourceTags: %+v, %v", tags, err)
 	}
 	pol, err := root.GetKeyPolicy(ctx, &kms.GetKeyPolicyInput{KeyId: key})
-	must(t, err)
+	must(err)
 	ok(root.PutKeyPolicy(ctx, &kms.PutKeyPolicyInput{KeyId: key, Policy: pol.Policy}))
 
+	stop()
 	called := map[string]bool{}
-	for _, e := range rec.all {
-		called[e.Operation] = true
-		if e.Operation == "GenerateDataKey" && e.Code == "" && !e.DryRun && (e.GrantID == "" || e.Principal != account+"user/user" || len(e.Context) == 0) {
+	for e, err := range audit.Read(filepath.Join(dir, "store", "audit")) {
+		must(err)
+		if e.Kind == "kms.request" {
+			continue
+		}
+		called[e.Kind] = true
+		d := e.Detail
+		if e.Kind == "kms.generatedatakey" && e.Decision == audit.Allow && d["dry_run"] == "" && (d["grant"] == "" || d["principal"] != strconv.Quote(kmsAccount+"user/user") || d["context"] == "") {
 			t.Errorf("an event without its grant, caller or context: %+v", e)
 		}
 	}
