@@ -224,25 +224,19 @@ func (a *Authorizer) decide(ctx context.Context, c tenant.Caller, action Action,
 	if user.Disabled {
 		return "user-disabled", s
 	}
-	principal := uidOf("User", c.User().String())
 	own := uidOf("Tenant", c.Tenant().String())
 	var groups []types.EntityUID
 	for _, g := range user.Groups {
 		groups = append(groups, uidOf("Group", c.Tenant().String()+"/"+g))
 	}
-	entities := make(types.EntityMap, len(a.schema.actions)+2)
-	for _, e := range a.schema.actions {
-		entities[e.UID] = e
-	}
-	entities[principal] = types.Entity{UID: principal, Parents: types.NewEntityUIDSet(groups...),
+	who := types.Entity{UID: uidOf("User", c.User().String()), Parents: types.NewEntityUIDSet(groups...),
 		Attributes: types.NewRecord(types.RecordMap{"tenant": own, "admin": types.Boolean(user.Admin)})}
-	var resource types.EntityUID
+	var what types.Entity
 	if r.Customization.IsZero() {
 		if r.Tenant != c.Tenant() {
 			return "foreign-tenant", s
 		}
-		resource = uidOf("Catalog", r.Tenant.String())
-		entities[resource] = types.Entity{UID: resource, Attributes: types.NewRecord(types.RecordMap{"tenant": own})}
+		what = types.Entity{UID: uidOf("Catalog", r.Tenant.String()), Attributes: types.NewRecord(types.RecordMap{"tenant": own})}
 	} else {
 		f, err := a.dir.Customization(ctx, r.Customization)
 		if errors.Is(err, ErrUnknown) {
@@ -258,21 +252,38 @@ func (a *Authorizer) decide(ctx context.Context, c tenant.Caller, action Action,
 		for _, u := range f.Users {
 			users = append(users, uidOf("User", u.String()))
 		}
-		resource = uidOf("Customization", r.Customization.String())
-		entities[resource] = types.Entity{UID: resource, Attributes: types.NewRecord(types.RecordMap{
+		what = types.Entity{UID: uidOf("Customization", r.Customization.String()), Attributes: types.NewRecord(types.RecordMap{
 			"tenant": uidOf("Tenant", f.Tenant.String()), "state": uidOf("State", f.State), "users": types.NewSet(users...)})}
 	}
-	req := cedar.Request{Principal: principal, Action: uidOf("Action", string(action)), Resource: resource, Context: types.Record{}}
+	req := cedar.Request{Principal: who.UID, Action: uidOf("Action", string(action)), Resource: what.UID, Context: types.Record{}}
 	if err := a.schema.validator.Request(req); err != nil {
 		return "invalid-request", s
 	}
-	for _, u := range []types.EntityUID{principal, resource} {
-		if err := a.schema.validator.Entity(entities[u]); err != nil {
+	for _, e := range [...]types.Entity{who, what} {
+		if err := a.schema.validator.Entity(e); err != nil {
 			return "invalid-entity", s
 		}
 	}
-	d, diag := cedar.Authorize(s.policies, entities, req)
+	d, diag := cedar.Authorize(s.policies, scene{a.schema.actions, who, what}, req)
 	return verdict(s, d, diag), s
+}
+
+// scene is all that a decision knows of: the actions, and two entities.
+type scene struct {
+	actions   types.EntityMap
+	who, what types.Entity
+}
+
+// Get implements [types.EntityGetter].
+func (s scene) Get(uid types.EntityUID) (types.Entity, bool) {
+	switch uid {
+	case s.who.UID:
+		return s.who, true
+	case s.what.UID:
+		return s.what, true
+	}
+	e, ok := s.actions[uid]
+	return e, ok
 }
 
 // verdict turns Cedar's answer into a reason code. An error in a forbid denies:

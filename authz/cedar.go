@@ -63,7 +63,7 @@ type Source struct{ Name, Text string }
 type Schema struct {
 	rs        *resolved.Schema
 	validator *validate.Validator
-	actions   []types.Entity
+	actions   types.EntityMap
 }
 
 // ParseSchema parses and resolves a schema in Cedar's syntax. Errors wrap
@@ -78,11 +78,11 @@ func ParseSchema(name string, text []byte) (*Schema, error) {
 	if err != nil {
 		return nil, &RejectedError{name, []Finding{{"schema", err.Error()}}}
 	}
-	out := &Schema{rs: rs, validator: validate.New(rs, validate.WithStrict())}
+	out := &Schema{rs: rs, validator: validate.New(rs, validate.WithStrict()), actions: types.EntityMap{}}
 	// Cedar does not take action groups from the schema at evaluation; they
 	// must be entities of the request.
 	for uid, a := range rs.Actions {
-		out.actions = append(out.actions, types.Entity{UID: uid, Parents: a.Entity.Parents})
+		out.actions[uid] = types.Entity{UID: uid, Parents: a.Entity.Parents}
 	}
 	return out, nil
 }

@@ -22,6 +22,7 @@ var encoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPaddin
 const (
 	rawLen  = 16
 	textLen = 26
+	maxText = 31 // with the longest prefix
 )
 
 // Kind is the set of things that have an ID. It is sealed: only this package
@@ -113,10 +114,12 @@ func parse[K Kind](s string) (Of[K], error) {
 	if len(s) != len(p)+textLen || s[:len(p)] != p {
 		return Of[K]{}, fmt.Errorf("%w: want %q and %d characters", ErrBadID, p, textLen)
 	}
-	n, err := encoding.Decode(id.raw[:], []byte(s[len(p):]))
+	var text, again [textLen]byte
+	copy(text[:], s[len(p):])
+	n, err := encoding.Decode(id.raw[:], text[:])
 	// 26 characters hold 130 bits; re-encoding refuses the second spelling
 	// that the two spare bits would allow.
-	if err != nil || n != rawLen || encoding.EncodeToString(id.raw[:]) != s[len(p):] {
+	if encoding.Encode(again[:], id.raw[:]); err != nil || n != rawLen || again != text {
 		return Of[K]{}, fmt.Errorf("%w: want %q and %d characters", ErrBadID, p, textLen)
 	}
 	id.set = true
@@ -154,11 +157,17 @@ func (id Of[K]) IsZero() bool { return !id.set }
 // String returns the text form. A zero ID prints as its prefix and "zero",
 // which no parser accepts.
 func (id Of[K]) String() string {
+	var b [maxText]byte
+	return string(id.append(b[:0]))
+}
+
+func (id Of[K]) append(b []byte) []byte {
 	var k K
+	b = append(b, k.prefix()...)
 	if !id.set {
-		return k.prefix() + "zero"
+		return append(b, "zero"...)
 	}
-	return k.prefix() + encoding.EncodeToString(id.raw[:])
+	return encoding.AppendEncode(b, id.raw[:])
 }
 
 // LogValue returns the text form.
@@ -169,7 +178,7 @@ func (id Of[K]) MarshalText() ([]byte, error) {
 	if !id.set {
 		return nil, ErrZeroID
 	}
-	return []byte(id.String()), nil
+	return id.append(make([]byte, 0, maxText)), nil
 }
 
 // UnmarshalText parses the text form. Errors wrap [ErrBadID].
