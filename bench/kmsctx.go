@@ -28,7 +28,7 @@ func kmsctxIntro(esdk bool) string {
 		"`tink-aead` and `tink-streaming` are tink-go " + version("github.com/tink-crypto/tink-go/v2") + " (AES256_GCM, AES256_GCM_HKDF_1MB), `sio` is minio/sio " + version("github.com/minio/sio") +
 		" (AES-256-GCM), `age` is filippo.io/age " + version("filippo.io/age") + " (X25519, ChaCha20-Poly1305); none of the four is given a fresh key by a key service. Interfaces that cannot reuse a buffer do not. "
 	if esdk {
-		s += "`esdk-go` is the official SDK " + version("github.com/aws/aws-encryption-sdk/releases/go/encryption-sdk") + " with the same suite and a raw AES keyring; in rows named 4KiB-frames both write frames of its own default length, and ours uses as many cores as it would unasked. "
+		s += "`esdk-go` is the official SDK " + version("github.com/aws/aws-encryption-sdk/releases/go/encryption-sdk") + " with the same suite and a raw AES keyring; in rows named -4KiB both write frames of its own default length, and ours uses as many cores as it would unasked. "
 	} else {
 		s += "`-tags esdk` adds the official Go SDK, whose build takes minutes. "
 	}
@@ -137,8 +137,8 @@ func kmsctxRows(ours map[string]party, peers []party, sdk *official, quick bool)
 	add("open/16MiB-2cores", "MB/s", 16<<20, []party{ours["two cores"], ours["one core"]}, opening)
 	if sdk != nil {
 		short := []party{ours["4KiB frames"], sdk.withFrames(4 << 10)}
-		add("seal/16MiB-4KiB-frames", "MB/s", 16<<20, short, sealing)
-		add("open/16MiB-4KiB-frames", "MB/s", 16<<20, short, opening)
+		add("seal/16MiB-4KiB", "MB/s", 16<<20, short, sealing)
+		add("open/16MiB-4KiB", "MB/s", 16<<20, short, opening)
 	}
 	return out, err
 }
