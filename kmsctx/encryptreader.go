@@ -6,14 +6,13 @@ import (
 )
 
 type encryptReader struct {
-	ctx   context.Context
-	src   io.Reader
-	s     *frameSealer
-	plain []byte
-	out   []byte // sealed, not read yet
-	end   bool   // the source has no more
-	last  bool   // the final frame is sealed
-	err   error
+	ctx  context.Context
+	src  io.Reader
+	s    *frameSealer
+	out  []byte // sealed, not read yet
+	end  bool   // the source has no more
+	last bool   // the final frame is sealed
+	err  error
 }
 
 // EncryptReader returns a reader of a message that holds what r has, for
@@ -48,23 +47,19 @@ func (r *encryptReader) Read(p []byte) (int, error) {
 }
 
 func (r *encryptReader) fail(err error) {
-	clear(r.plain[:cap(r.plain)])
 	r.s.wipe()
-	r.plain, r.err = nil, err
+	r.err = err
 }
 
 // fill seals the next frame. It reads a byte more than the frame, to know
 // whether that is the last.
 func (r *encryptReader) fill() {
-	if r.plain == nil {
-		r.plain = make([]byte, 0, r.s.frame+1)
-	}
-	for idle := 0; len(r.plain) <= r.s.frame && !r.end; idle++ {
-		n, err := readSome(r.ctx, r.src, r.plain[len(r.plain):r.s.frame+1])
+	r.s.resume()
+	for idle := 0; r.s.n <= r.s.frame && !r.end; idle++ {
+		n, err := r.s.read(r.ctx, r.src)
 		if n > 0 {
 			idle = 0
 		}
-		r.plain = r.plain[:len(r.plain)+n]
 		// Only EOF itself is the end: a source that is cut off says
 		// io.ErrUnexpectedEOF, and that is no complete plaintext.
 		if r.end = err == io.EOF; r.end { //nolint:errorlint // the io.Reader contract
@@ -77,16 +72,13 @@ func (r *encryptReader) fill() {
 			return
 		}
 	}
-	r.last = len(r.plain) <= r.s.frame
-	out, err := r.s.next(r.ctx, r.plain[:min(len(r.plain), r.s.frame)], r.last)
+	r.last = r.s.n <= r.s.frame
+	out, err := r.s.flush(r.ctx, r.last)
 	if err != nil {
 		r.fail(at("seal", err))
 		return
 	}
-	if r.out = out; !r.last {
-		r.plain[0] = r.plain[r.s.frame]
-		r.plain = r.plain[:1]
-	}
+	r.out = out
 }
 
 // maxIdle is how often a reader may return nothing in a row.

@@ -9,9 +9,10 @@ import (
 const (
 	finalMarker = 0xffffffff
 	maxFrames   = math.MaxUint32
-	// frameOverhead is sequence number, IV and tag; a final frame has its
-	// marker and length besides.
-	frameOverhead = 4 + gcmNonce + gcmTag
+	// A frame's head is sequence number and IV, and its tag follows; a final
+	// frame's head has a marker and a length besides.
+	frameHead     = 4 + gcmNonce
+	frameOverhead = frameHead + gcmTag
 	finalExtra    = 4 + 4
 
 	frameLabel    = "AWSKMSEncryptionClient Frame"
@@ -47,7 +48,8 @@ func (f *framer) aad(seq uint32, n int, last bool) []byte {
 	return b
 }
 
-// seal appends a frame. plain and dst must not overlap.
+// seal appends a frame. plain may lie where its ciphertext goes, and must not
+// overlap with dst otherwise.
 func (f *framer) seal(dst, plain []byte, seq uint32, last bool) []byte {
 	binary.BigEndian.PutUint32(f.iv[gcmNonce-4:], seq)
 	if last {

@@ -110,17 +110,18 @@ func (d *Reader) fill(n, most int) error {
 	return nil
 }
 
-// next opens the next frame into d.plain.
-func (d *Reader) next() {
+// next opens the next frame: into p where all of it has room there, and returns
+// how much that is, or else into d.plain.
+func (d *Reader) next(p []byte) (n int) {
 	if d.err != nil {
-		return
+		return 0
 	}
 	err := d.ctx.Err()
 	if err == nil && d.done {
 		err = io.EOF
 	}
 	if err == nil {
-		err = d.open()
+		n, err = d.open(p)
 	}
 	if err != nil {
 		d.wipe()
@@ -129,53 +130,61 @@ func (d *Reader) next() {
 		}
 		d.err = err
 	}
+	return n
 }
 
-func (d *Reader) open() error {
-	const headSize = 4 + gcmNonce
+func (d *Reader) open(p []byte) (n int, err error) {
 	d.seq++
 	most := d.frame + frameOverhead + finalExtra
-	if err := d.fill(headSize+finalExtra, most); err != nil {
-		return err
+	if err := d.fill(frameHead+finalExtra, most); err != nil {
+		return 0, err
 	}
 	h, err := parseHead(d.buf[d.r:d.n], d.seq, d.frame)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if d.total += int64(h.n); d.total > d.most {
-		return fail(ErrLimit, "plaintext of the stream")
+		return 0, fail(ErrLimit, "plaintext of the stream")
 	}
 	size := h.size + h.n + gcmTag
 	if err := d.fill(size, most); err != nil {
-		return err
+		return 0, err
 	}
 	if d.n-d.r < size {
-		return &Error{Kind: ErrTruncated, Frame: int64(d.seq)}
+		return 0, &Error{Kind: ErrTruncated, Frame: int64(d.seq)}
 	}
 	b := d.buf[d.r : d.r+size]
 	if d.sum != nil {
 		d.sum.Write(b)
 	}
 	sealed := b[h.size:]
-	iv := b[4:headSize] // h.iv may be of memory that fill has moved since
+	iv := b[4:frameHead] // h.iv may be of memory that fill has moved since
 	if h.last {
 		iv = b[8 : 8+gcmNonce]
 	}
-	plain, err := d.w.f.open(sealed[:0], iv, sealed, d.seq, h.last)
+	dst := sealed[:0]
+	direct := len(p) >= h.n && !h.last // what follows the final frame may refuse it
+	if direct {
+		dst = p[:0:h.n]
+	}
+	plain, err := d.w.f.open(dst, iv, sealed, d.seq, h.last)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	d.r += size
 	if h.last {
 		if err := d.checkEnd(); err != nil {
-			return err
+			return 0, err
 		}
 		d.done = true
 	} else if d.seq == maxFrames {
-		return fail(ErrMalformed, "no final frame")
+		return 0, fail(ErrMalformed, "no final frame")
+	}
+	if direct {
+		return h.n, nil
 	}
 	d.plain = plain
-	return nil
+	return 0, nil
 }
 
 // checkEnd reads what follows the final frame, apart from the buffer that
@@ -243,8 +252,12 @@ func (d *Reader) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for len(d.plain) == 0 {
-		if d.next(); d.err != nil {
+		n := d.next(p)
+		if d.err != nil {
 			return 0, d.err
+		}
+		if n > 0 {
+			return n, nil
 		}
 	}
 	n := copy(p, d.plain)
@@ -268,7 +281,7 @@ func (d *Reader) WriteTo(w io.Writer) (n int64, err error) {
 				return n, err
 			}
 		}
-		if d.next(); d.err == io.EOF { //nolint:errorlint // made here
+		if d.next(nil); d.err == io.EOF { //nolint:errorlint // made here
 			return n, nil
 		} else if d.err != nil {
 			return n, d.err

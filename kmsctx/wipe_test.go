@@ -73,7 +73,7 @@ func TestPlaintextIsWiped(t *testing.T) {
 		if _, err := w.Write(secretText); err != nil {
 			t.Fatal(err)
 		}
-		held := w.plain
+		held := w.s.buf
 		if !holds(held) {
 			t.Fatal("the test does not see the plaintext")
 		}

@@ -3,22 +3,78 @@ package kmsctx
 import (
 	"context"
 	"io"
-	"slices"
 )
 
-// frameSealer turns plaintext into the rest of a message, frame by frame.
+// plainAt is where in its buffer the plaintext of a frame lies: behind room for
+// the longest head, at the begin of a cache line.
+const plainAt = 64
+
+// frameSealer turns plaintext into the rest of a message, frame by frame. It
+// seals a frame where its plaintext lies, so that a stream needs the memory of
+// one.
 type frameSealer struct {
-	w      work
-	sig    *signing
-	seq    uint32
-	frame  int
-	sealed []byte
-	total  int64 // plaintext so far
-	most   int64
+	w     work
+	sig   *signing
+	seq   uint32
+	frame int
+	buf   []byte
+	n     int // plaintext held
+	carry [1]byte
+	extra int   // bytes in carry: what was read behind a frame, where its tag went
+	total int64 // plaintext so far
+	most  int64
 }
 
-// next seals one frame into memory that the next call reuses.
-func (s *frameSealer) next(ctx context.Context, plain []byte, last bool) (_ []byte, err error) {
+// room makes room for n bytes of plaintext in all, and what is written around
+// them: little at first, as most streams are short, then a frame and the byte
+// that tells that it is not the last.
+func (s *frameSealer) room(n int) {
+	if n == 0 || plainAt+n+gcmTag+maxFooter <= len(s.buf) {
+		return
+	}
+	size := s.frame + 1
+	if n <= 4<<10 {
+		size = min(size, 4<<10)
+	}
+	b := make([]byte, plainAt+size+gcmTag+maxFooter)
+	copy(b, s.buf)
+	clear(s.buf)
+	s.buf = b
+}
+
+// add holds p, which fits into the frame.
+func (s *frameSealer) add(p []byte) {
+	s.room(s.n + len(p))
+	s.n += copy(s.buf[plainAt+s.n:], p)
+}
+
+// read holds what one Read gives, up to a byte more than a frame.
+func (s *frameSealer) read(ctx context.Context, r io.Reader) (n int, err error) {
+	s.room(s.frame + 1)
+	n, err = readSome(ctx, r, s.buf[plainAt+s.n:plainAt+s.frame+1])
+	s.n += n
+	return n, err
+}
+
+// flush seals the frame that is held. What it returns is good until resume.
+func (s *frameSealer) flush(ctx context.Context, last bool) ([]byte, error) {
+	s.room(1)
+	n := min(s.n, s.frame)
+	s.extra = copy(s.carry[:], s.buf[plainAt+n:plainAt+s.n])
+	s.n = 0
+	return s.seal(ctx, s.buf[plainAt:plainAt+n], last)
+}
+
+// resume begins the next frame with the byte that was read of it.
+func (s *frameSealer) resume() {
+	if s.extra > 0 {
+		s.n, s.extra = copy(s.buf[plainAt:], s.carry[:]), 0
+	}
+}
+
+// seal seals one frame, when none is held. What it returns is good until the
+// next call.
+func (s *frameSealer) seal(ctx context.Context, plain []byte, last bool) (_ []byte, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -26,21 +82,26 @@ func (s *frameSealer) next(ctx context.Context, plain []byte, last bool) (_ []by
 		return nil, fail(ErrLimit, "plaintext of the stream")
 	}
 	s.seq++
-	room := len(plain) + frameOverhead
+	s.room(len(plain))
+	at := plainAt - frameHead
 	if last {
-		room += finalExtra + maxFooter
+		at -= finalExtra
 	}
-	s.sealed = s.w.f.seal(slices.Grow(s.sealed[:0], room), plain, s.seq, last)
+	sealed := s.w.f.seal(s.buf[at:at], plain, s.seq, last)
 	if s.sig != nil {
-		s.sig.sum.Write(s.sealed)
+		s.sig.sum.Write(sealed)
 		if last {
-			return s.sig.appendFooter(s.sealed)
+			return s.sig.appendFooter(sealed)
 		}
 	}
-	return s.sealed, nil
+	return sealed, nil
 }
 
-func (s *frameSealer) wipe() { s.w, s.sig = work{}, nil }
+func (s *frameSealer) wipe() {
+	clear(s.buf)
+	clear(s.carry[:])
+	s.buf, s.w, s.sig = nil, work{}, nil
+}
 
 // beginStream makes a sealer and the header that belongs before its frames.
 func (e *Envelope) beginStream(ctx context.Context, ec Context) (*frameSealer, []byte, error) {
@@ -60,15 +121,13 @@ func (e *Envelope) beginStream(ctx context.Context, ec Context) (*frameSealer, [
 type Writer struct {
 	ctx    context.Context
 	w      io.Writer
-	s      *frameSealer
-	plain  []byte // less than a frame, or one whose successor is not known yet
+	s      *frameSealer // it holds less than a frame, or one whose successor is not known yet
 	err    error
 	closed bool
 }
 
 // NewWriter writes a header to w and returns a writer for the plaintext. It
-// holds a frame of plaintext and one of ciphertext, and does not close w. ctx
-// is asked at every frame. Errors are those of [Envelope.Seal] and w's.
+// holds one frame and does not close w. ctx is asked at every frame. Errors are those of [Envelope.Seal] and w's.
 func (e *Envelope) NewWriter(ctx context.Context, w io.Writer, ec Context) (*Writer, error) {
 	out, head, err := e.NewDetachedWriter(ctx, w, ec)
 	if err != nil {
@@ -107,41 +166,21 @@ func writeAll(w io.Writer, b []byte) error {
 func (w *Writer) fail(err error) error {
 	if w.err == nil {
 		w.err = at("seal", err)
-		w.wipe()
+		w.s.wipe()
 	}
 	return w.err
 }
 
-func (w *Writer) wipe() {
-	clear(w.plain[:cap(w.plain)])
-	w.s.wipe()
-	w.plain = nil
-}
-
-func (w *Writer) emit(plain []byte, last bool) error {
-	b, err := w.s.next(w.ctx, plain, last)
+// emit writes what was sealed.
+func (w *Writer) emit(sealed []byte, err error) error {
 	if err == nil {
-		err = writeAll(w.w, b)
+		err = writeAll(w.w, sealed)
 	}
 	if err != nil {
 		return w.fail(err)
 	}
+	w.s.resume()
 	return nil
-}
-
-// hold makes room for n bytes of plaintext: little at first, as most streams
-// are short, then a frame and the byte that tells that it is not the last.
-func (w *Writer) hold(n int) {
-	if n <= cap(w.plain) {
-		return
-	}
-	c := w.s.frame + 1
-	if n <= 4<<10 {
-		c = min(c, 4<<10)
-	}
-	old := w.plain
-	w.plain = append(make([]byte, 0, c), old...)
-	clear(old)
 }
 
 // Write seals p. After an error every call returns it.
@@ -150,18 +189,15 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 		return 0, at("seal", fail(ErrClosed, ""))
 	}
 	for len(p) > 0 && w.err == nil {
-		k := min(len(p), w.s.frame-len(w.plain))
+		k := min(len(p), w.s.frame-w.s.n)
 		switch {
 		case k == 0: // more follows than a frame that is full
-			if w.emit(w.plain, false) == nil {
-				w.plain = w.plain[:0]
-			}
+			_ = w.emit(w.s.flush(w.ctx, false))
 			continue
-		case len(w.plain) == 0 && len(p) > w.s.frame:
-			err = w.emit(p[:k], false)
+		case w.s.n == 0 && len(p) > w.s.frame:
+			err = w.emit(w.s.seal(w.ctx, p[:k], false))
 		default:
-			w.hold(len(w.plain) + k)
-			w.plain = append(w.plain, p[:k]...)
+			w.s.add(p[:k])
 		}
 		if err == nil {
 			n, p = n+k, p[k:]
@@ -177,15 +213,10 @@ func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
 		return 0, at("seal", fail(ErrClosed, ""))
 	}
 	for idle := 0; w.err == nil; idle++ {
-		w.hold(w.s.frame + 1)
-		k, err := readSome(w.ctx, r, w.plain[len(w.plain):w.s.frame+1])
-		w.plain, n = w.plain[:len(w.plain)+k], n+int64(k)
-		if len(w.plain) > w.s.frame {
-			if w.emit(w.plain[:w.s.frame], false) != nil {
-				break
-			}
-			w.plain[0] = w.plain[w.s.frame]
-			w.plain = w.plain[:1]
+		k, err := w.s.read(w.ctx, r)
+		n += int64(k)
+		if w.s.n > w.s.frame && w.emit(w.s.flush(w.ctx, false)) != nil {
+			break
 		}
 		if err == io.EOF { //nolint:errorlint // the io.Reader contract
 			return n, nil
@@ -210,11 +241,11 @@ func (w *Writer) Close() error {
 	if w.err != nil || w.closed {
 		return w.err
 	}
-	if err := w.emit(w.plain, true); err != nil {
+	if err := w.emit(w.s.flush(w.ctx, true)); err != nil {
 		return err
 	}
 	w.closed = true
-	w.wipe()
+	w.s.wipe()
 	return nil
 }
 
