@@ -26,6 +26,7 @@ const (
 	publicFile     = "verifier.key"
 	keyName        = "cloister-audit"
 	queueSize      = 4096
+	batch          = 32 // records that the writer is woken for; fewer wait for the next flush
 	maxLine        = 64 << 10
 )
 
@@ -47,6 +48,7 @@ type Log struct {
 	signer note.Signer
 	o      Options
 	in     chan pending
+	wake   chan struct{} // there is something in in that must not wait
 	stop   chan struct{}
 	done   chan struct{}
 
@@ -84,7 +86,7 @@ func Open(dir string, opts *Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{dir: dir, unlock: unlock, o: o, in: make(chan pending, queueSize), stop: make(chan struct{}), done: make(chan struct{})}
+	l := &Log{dir: dir, unlock: unlock, o: o, in: make(chan pending, queueSize), wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	if l.signer, err = signer(dir); err != nil {
 		return nil, errors.Join(err, unlock())
 	}
@@ -189,11 +191,19 @@ func (l *Log) send(ctx context.Context, p pending) error {
 	l.senders.Add(1)
 	l.mu.Unlock()
 	defer l.senders.Done()
-	p.reply = make(chan error, 1)
+	if p.durable {
+		p.reply = make(chan error, 1)
+	}
 	select {
 	case l.in <- p:
 	case <-ctx.Done():
 		return errors.Join(ErrUnavailable, ctx.Err())
+	}
+	if p.durable || len(l.in) >= batch {
+		select {
+		case l.wake <- struct{}{}:
+		default: // it will look again
+		}
 	}
 	if !p.durable {
 		// A full disk must stop the service, not only the log: the next call
@@ -246,24 +256,15 @@ func (l *Log) write(t *tree) {
 	for stopping := false; !stopping; {
 		wantCheckpoint, wantSync := false, false
 		select {
-		case p := <-l.in:
-			waiting = append(waiting[:0], p)
-			for more := true; more && len(waiting) < queueSize; {
-				select {
-				case p := <-l.in:
-					waiting = append(waiting, p)
-				default:
-					more = false
-				}
-			}
+		case <-l.wake:
 		case <-flush.C:
-			waiting, wantSync = waiting[:0], dirty
+			wantSync = true
 		case <-l.stop:
 			stopping, wantSync, wantCheckpoint = true, true, true
-			waiting = waiting[:0]
-			for len(l.in) > 0 {
-				waiting = append(waiting, <-l.in)
-			}
+		}
+		waiting = waiting[:0]
+		for len(l.in) > 0 && len(waiting) < queueSize {
+			waiting = append(waiting, <-l.in)
 		}
 		err := l.broken
 		for _, p := range waiting {
@@ -293,8 +294,11 @@ func (l *Log) write(t *tree) {
 			err = errors.Join(ErrUnavailable, err)
 		}
 		for _, p := range waiting {
-			p.reply <- err
+			if p.reply != nil {
+				p.reply <- err
+			}
 		}
+		clear(waiting) // a quiet log keeps nobody's events
 	}
 }
 
