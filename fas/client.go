@@ -254,9 +254,9 @@ func exchange(ctx context.Context, s *stream, in *call, rights []byte) (reply, e
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.c.SetDeadline(time.Unix(1, 0)) })
 	var out reply
-	err := s.send(in, rights)
+	err := s.send(in, in.Evidence, rights)
 	if err == nil {
-		err = s.receive(&out)
+		_, err = s.receive(&out)
 	}
 	s.dropFDs()
 	if !stop() {

@@ -60,7 +60,7 @@ func against(t testing.TB, body []byte, do func(*Client) error) error {
 		var in call
 		s := newStream(b)
 		_ = b.SetDeadline(time.Now().Add(time.Minute))
-		if s.receive(&in) == nil {
+		if _, err := s.receive(&in); err == nil {
 			_, _ = b.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...))
 		}
 	}()

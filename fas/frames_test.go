@@ -15,7 +15,8 @@ func messages(b []byte) (n int) {
 		if size > maxMessage || uint64(len(b)-4) < uint64(size) {
 			return n
 		}
-		if json.Unmarshal(b[4:4+size], new(call)) != nil {
+		text, _, _ := bytes.Cut(b[4:4+size], []byte{0})
+		if json.Unmarshal(text, new(call)) != nil {
 			return n
 		}
 		b, n = b[4+size:], n+1
@@ -32,6 +33,7 @@ func FuzzFrames(f *testing.F) {
 	f.Add(bytes.Repeat(one(`{}`), 5), uint16(7))
 	f.Add(append(one(`{"op":"x","request":{"ttl":1}}`), one(`[]`)...), uint16(2))
 	f.Add([]byte{0, 0x10, 0, 1, '{', '}'}, uint16(1))
+	f.Add(one(`{"op":"exchange"}`+"\x00sigv4\n\x00\x00"), uint16(5))
 	f.Add(append(one(`{"sealed":"AAAA"}`), 0xff, 0xff, 0xff, 0xff), uint16(4096))
 	f.Fuzz(func(t *testing.T, b []byte, piece uint16) {
 		if len(b) > 1<<16 {
@@ -53,7 +55,10 @@ func FuzzFrames(f *testing.F) {
 			t.Fatal(err)
 		}
 		s, got := newStream(a), 0
-		for s.receive(new(call)) == nil {
+		for {
+			if _, err := s.receive(new(call)); err != nil {
+				break
+			}
 			got++
 		}
 		if want := messages(b); got != want {

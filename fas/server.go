@@ -53,7 +53,8 @@ func (f *Firewall) serve(ctx context.Context, c net.Conn, con *connection) error
 	defer s.dropFDs()
 	for {
 		var in call
-		if err := s.receive(&in); err != nil {
+		var err error
+		if in.Evidence, err = s.receive(&in); err != nil {
 			if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
@@ -61,9 +62,9 @@ func (f *Firewall) serve(ctx context.Context, c net.Conn, con *connection) error
 		}
 		out := con.answer(ctx, s, &in)
 		s.dropFDs()
-		err := s.send(out, nil)
+		err = s.send(out, nil, nil)
 		if errors.Is(err, errTooLong) {
-			err = s.send(reply{Error: errorName(ErrInternal)}, nil)
+			err = s.send(reply{Error: errorName(ErrInternal)}, nil, nil)
 		}
 		out.Session.wipe()
 		if err != nil {

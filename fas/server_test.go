@@ -240,10 +240,10 @@ func TestWorkerConnection(t *testing.T) {
 	for _, op := range []string{"assume-own", "attach", "more", "register", "finish", "abandon", "unfinished", "report", "removed", "revoke", "version",
 		"catalog.create", "catalog.update", "catalog.activate", "catalog.deactivate", "catalog.delete", "catalog.list", "catalog.get", "catalog.share", "catalog.unshare", "catalog.shares",
 		"", "Redeem", "redeem ", "session"} {
-		b, err := json.Marshal(map[string]any{"op": op, "ticket": ticket.Sealed, "session": list.ID(), "target": row.Customization, "evidence": ev,
+		b, err := json.Marshal(map[string]any{"op": op, "ticket": ticket.Sealed, "session": list.ID(), "target": row.Customization,
 			"request": map[string]any{"request_id": tenant.NewRequestID()}, "manifest": make([]byte, 32), "create": map[string]any{}, "source": "s3://x/y/"})
 		w.ok(err)
-		if out, err := frame(c, b); err != nil || out["error"] != "role" {
+		if out, err := frame(c, withEvidence(b, ev)); err != nil || out["error"] != "role" {
 			t.Errorf("%q: %v, %v", op, out, err)
 		}
 	}
@@ -294,7 +294,7 @@ func TestMalformedCallsAreRecorded(t *testing.T) {
 	go func() { served <- srv.Serve(context.Background(), theirs) }()
 	calls := []struct{ body, answer, reason string }{
 		{`{"op":"assume-own"}`, "denied", "malformed-evidence"},
-		{`{"op":"exchange","evidence":"e30="}`, "denied", "malformed-evidence"},
+		{`{"op":"exchange"}` + "\x00{}", "denied", "malformed-evidence"},
 		{`{"op":"assume-own","target":"cus-x"}`, "denied", "malformed-target"},
 		{`{"op":"redeem","verb":"stage","ticket":"AAAA"}`, "ticket", "bad-ticket"},
 		{`{"op":"redeem","ticket":"","verb":"` + strings.Repeat("x", 2000) + `"}`, "ticket", "bad-ticket"},
@@ -345,8 +345,8 @@ func FuzzCall(f *testing.F) {
 	ev, err := other.evidence("ListCustomizations", time.Now()).MarshalBinary()
 	w.ok(err)
 	for _, m := range []map[string]any{
-		{"op": "assume-own", "evidence": ev, "request": map[string]any{"request_id": tenant.NewRequestID()}},
-		{"op": "exchange", "evidence": ev, "target": row.Customization, "request": map[string]any{"request_id": tenant.NewRequestID(), "profile": firewalld.SourceProfile, "scope": []byte("{}")}},
+		{"op": "assume-own", "request": map[string]any{"request_id": tenant.NewRequestID()}},
+		{"op": "exchange", "target": row.Customization, "request": map[string]any{"request_id": tenant.NewRequestID(), "profile": firewalld.SourceProfile, "scope": []byte("{}")}},
 		{"op": "redeem", "ticket": foreign.Sealed, "verb": "stage"},
 		{"op": "register", "ticket": foreign.Sealed, "manifest": make([]byte, 32)},
 		{"op": "finish", "ticket": foreign.Sealed, "score": 1.5},
@@ -363,6 +363,7 @@ func FuzzCall(f *testing.F) {
 		b, err := json.Marshal(m)
 		w.ok(err)
 		f.Add(b)
+		f.Add(withEvidence(b, ev))
 	}
 	f.Add([]byte(`{"op":"catalog.list","session":null,"request":{"ttl":-1}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -379,7 +380,8 @@ func FuzzCall(f *testing.F) {
 		case err != nil:
 			t.Fatalf("%s: %v", body, err)
 		case out["error"] == nil:
-			_ = json.Unmarshal(body, &said)
+			text, _, _ := bytes.Cut(body, []byte{0})
+			_ = json.Unmarshal(text, &said)
 			if said.Op != "report" && said.Op != "unfinished" && said.Op != "version" || out["session"] != nil || out["ticket"] != nil || out["row"] != nil || out["rows"] != nil {
 				t.Fatalf("%s was granted %v", body, out)
 			}

@@ -9,7 +9,7 @@ import (
 )
 
 // protocol is the version of the messages. It changes with their meaning.
-const protocol = 2
+const protocol = 3
 
 // Version says what a firewall is. It holds nothing that is secret.
 type Version struct {

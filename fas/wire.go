@@ -1,6 +1,7 @@
 package fas
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -19,7 +20,7 @@ const maxMessage = 1 << 20
 // call is a request to the firewall; op says which fields count.
 type call struct {
 	Op       string       `json:"op"`
-	Evidence []byte       `json:"evidence,omitempty"`
+	Evidence []byte       `json:"-"` // behind the JSON
 	Request  Request      `json:"request"`
 	Target   string       `json:"target,omitempty"` // customization
 	Sess     string       `json:"session,omitempty"`
@@ -136,17 +137,28 @@ func (s *stream) close() {
 
 var errTooLong = errors.New("fas: a message is too long")
 
-func (s *stream) send(v any, rights []byte) error {
-	body, err := json.Marshal(v)
+// A message is its length, JSON, and where bytes travel as they are a zero,
+// which no JSON has in it, and the bytes.
+const beside = 0
+
+// send writes a message, and passes descriptors with it.
+func (s *stream) send(v any, raw, rights []byte) error {
+	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	defer clear(body)
-	if len(body) > maxMessage {
-		return fmt.Errorf("%w: %d bytes", errTooLong, len(body))
+	defer clear(text)
+	n := len(text)
+	if raw != nil {
+		n += 1 + len(raw)
 	}
-	msg := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
-	msg = append(msg, body...)
+	if n > maxMessage {
+		return fmt.Errorf("%w: %d bytes", errTooLong, n)
+	}
+	msg := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+n), uint32(n)), text...)
+	if raw != nil {
+		msg = append(append(msg, beside), raw...)
+	}
 	defer clear(msg)
 	if u, ok := s.c.(*net.UnixConn); ok && rights != nil {
 		n, _, err := u.WriteMsgUnix(msg, rights, nil)
@@ -159,31 +171,33 @@ func (s *stream) send(v any, rights []byte) error {
 	return err
 }
 
-// receive reads one message. Its bytes are valid until the next call and are
-// wiped then, since they may hold keys.
-func (s *stream) receive(v any) error {
+// receive reads one message, and returns a copy of the bytes behind its JSON.
+// What is left of it is wiped, since it may hold keys.
+func (s *stream) receive(v any) (raw []byte, err error) {
 	for len(s.buf) < 4 {
 		if err := s.fill(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	n := int(binary.BigEndian.Uint32(s.buf))
 	if n > maxMessage {
-		return fmt.Errorf("fas: a message of %d bytes", n)
+		return nil, fmt.Errorf("fas: a message of %d bytes", n)
 	}
 	for len(s.buf) < 4+n {
 		if err := s.fill(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	err := json.Unmarshal(s.buf[4:4+n], v)
+	text, raw, _ := bytes.Cut(s.buf[4:4+n], []byte{beside})
+	raw = bytes.Clone(raw)
+	err = json.Unmarshal(text, v)
 	rest := copy(s.buf, s.buf[4+n:])
 	clear(s.buf[rest:])
 	s.buf = s.buf[:rest]
 	if err != nil {
-		return fmt.Errorf("fas: not a message: %w", err)
+		return nil, fmt.Errorf("fas: not a message: %w", err)
 	}
-	return nil
+	return raw, nil
 }
 
 func (s *stream) fill() error {

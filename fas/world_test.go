@@ -244,6 +244,9 @@ func message(body []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
 }
 
+// withEvidence puts evidence behind a call.
+func withEvidence(call, ev []byte) []byte { return append(append(bytes.Clone(call), 0), ev...) }
+
 // frame sends one frame and returns the answer, or io.EOF when the peer hung up.
 func frame(c *net.UnixConn, body []byte) (map[string]any, error) {
 	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {

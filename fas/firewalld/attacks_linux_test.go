@@ -243,9 +243,9 @@ func assumeOwnOracle(t *testing.T) {
 	id := w.served(w.a)
 	for name, body := range map[string]string{
 		"no evidence":     fmt.Sprintf(`{"op":"assume-own","target":%q,"request":{"request_id":%q}}`, id, tenant.NewRequestID()),
-		"made-up one":     fmt.Sprintf(`{"op":"assume-own","target":%q,"request":{"request_id":%q},"evidence":"c2lndjQKe30="}`, id, tenant.NewRequestID()),
-		"of no scheme":    fmt.Sprintf(`{"op":"assume-own","target":%q,"request":{"request_id":%q},"evidence":"Cnt9"}`, id, tenant.NewRequestID()),
-		"of other scheme": fmt.Sprintf(`{"op":"assume-own","target":%q,"request":{"request_id":%q},"evidence":"b2lkYwp7fQ=="}`, id, tenant.NewRequestID()),
+		"made-up one":     fmt.Sprintf(`{"op":"assume-own","target":%q,"request":{"request_id":%q}}`, id, tenant.NewRequestID()) + "\x00sigv4\n{}",
+		"of no scheme":    fmt.Sprintf(`{"op":"assume-own","target":%q,"request":{"request_id":%q}}`, id, tenant.NewRequestID()) + "\x00\n{}",
+		"of other scheme": fmt.Sprintf(`{"op":"assume-own","target":%q,"request":{"request_id":%q}}`, id, tenant.NewRequestID()) + "\x00oidc\n{}",
 	} {
 		if out := w.frame(w.path, body); out["error"] != "denied" || out["session"] != nil {
 			t.Errorf("%s: %v", name, out)
