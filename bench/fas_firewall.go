@@ -17,15 +17,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/fas/firewalld"
 	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
-const fasFirewallIntro = "`assumeown/socket` is the time from a front end's question to its session, over a unix socket that the firewall listens on: signature, " +
-	"Cedar, replay store, unwrapped key, audit record; 2,000 calls a second, each signed and new, begun whether or not others have ended. " +
+const fasFirewallIntro = "`assumeown/socket` is the time from a front end's question to its session, over a unix socket that the firewall, a process of its own, listens on: signature, " +
+	"Cedar, replay store, unwrapped key, audit record; 2,000 calls a second, each signed and new, begun whether or not others have ended, by a load generator on the same cores. " +
 	"The peer is `net/http` with keep-alive over such a socket, which reads and writes as many bytes and does nothing. " +
 	"`replay/bytes` is what the heap grows by for one of a million remembered signatures; the peer is the map that one would write first. "
 
@@ -36,25 +35,15 @@ const (
 
 // asked is a firewall that a front end can ask, in a directory of its own.
 type asked struct {
-	dir   string
-	wall  *firewalld.Server
-	log   *audit.Log
-	key   firewalld.AccessKey
-	gate  *fas.Client
-	row   tenant.CustomizationID
-	ended chan error
-	stop  context.CancelFunc
-}
-
-var askedOperations = []fas.Operation{
-	{Path: "/CreateCustomization", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}},
-	{Path: "/UpdateCustomization", Action: "UpdateCustomization", OnCustomization: true, Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogActivate}},
-	{Path: "/AssociateCustomizationPermission", Action: "AssociateCustomizationPermission", OnCustomization: true, Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogShare}},
-	{Path: "/GetRetrievals", Action: "GetRetrievals", OnCustomization: true, Verbs: []fas.Verb{fas.VerbQuery}},
+	dir  string
+	key  firewalld.AccessKey
+	gate *fas.Client
+	row  tenant.CustomizationID
+	stop func() error
 }
 
 func newAsked(ctx context.Context) (a *asked, err error) {
-	a = &asked{ended: make(chan error, 1)}
+	a = &asked{}
 	if a.dir, err = os.MkdirTemp("", "bench-fas"); err != nil {
 		return nil, err
 	}
@@ -63,18 +52,14 @@ func newAsked(ctx context.Context) (a *asked, err error) {
 			err = errors.Join(err, a.close())
 		}
 	}()
-	if a.log, err = audit.Open(filepath.Join(a.dir, "audit"), nil); err != nil {
+	key := random(32)
+	if err := os.WriteFile(filepath.Join(a.dir, askedRoot), key, 0o600); err != nil {
 		return a, err
 	}
-	key := make([]byte, 32)
-	_, _ = rand.Read(key)
-	root := tenant.NewSecret(key)
-	home := filepath.Join(a.dir, "firewall")
-	// The limits of a tenant are not what is measured.
-	a.wall, err = firewalld.Open(home, root, a.log, &firewalld.Options{Operations: askedOperations, Limits: fas.Limits{Rate: 1e6, Concurrent: 1000}})
-	if err != nil {
+	if a.stop, err = startRole(ctx, "_firewall", a.dir); err != nil {
 		return a, err
 	}
+	home, root := filepath.Join(a.dir, askedHome), tenant.NewSecret(key)
 	acme, err := firewalld.AddTenant(home, root, tenant.Text{})
 	if err == nil {
 		a.key, err = firewalld.AddUser(home, root, acme, tenant.Text{}, true)
@@ -82,26 +67,14 @@ func newAsked(ctx context.Context) (a *asked, err error) {
 	if err != nil {
 		return a, err
 	}
-	if err = a.listen(ctx); err != nil {
+	c, err := net.Dial("unix", filepath.Join(a.dir, askedSocket))
+	if err != nil {
+		return a, err
+	}
+	if a.gate, err = fas.Dial(c.(*net.UnixConn)); err != nil {
 		return a, err
 	}
 	return a, a.activate(ctx)
-}
-
-func (a *asked) listen(ctx context.Context) error {
-	path := filepath.Join(a.dir, "socket")
-	l, err := a.wall.ListenUnix(path, []fas.Workload{{Name: "front-end", UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}})
-	if err != nil {
-		return err
-	}
-	ctx, a.stop = context.WithCancel(ctx)
-	go func() { a.ended <- l.Serve(ctx) }()
-	c, err := net.Dial("unix", path)
-	if err != nil {
-		return err
-	}
-	a.gate, err = fas.Dial(c.(*net.UnixConn))
-	return err
 }
 
 // activate makes a customization that the key's user may query.
@@ -158,14 +131,7 @@ func (a *asked) close() (err error) {
 		err = a.gate.Close()
 	}
 	if a.stop != nil {
-		a.stop()
-		err = errors.Join(err, <-a.ended)
-	}
-	if a.wall != nil {
-		err = errors.Join(err, a.wall.Close())
-	}
-	if a.log != nil {
-		err = errors.Join(err, a.log.Close())
+		err = errors.Join(err, a.stop())
 	}
 	return errors.Join(err, os.RemoveAll(a.dir))
 }
@@ -182,13 +148,18 @@ func (a *asked) ask(ctx context.Context, ev fas.Evidence) error {
 	return s.Close()
 }
 
-// at begins n calls at a rate and returns their microseconds.
+// at begins n calls at a rate, whether or not others have ended, and returns
+// their microseconds.
 func at(perSecond, n int, call func(i int) error) ([]float64, error) {
 	took, errs := make([]float64, n), make([]error, n)
+	// A core of the runtime's own for the thread that sleeps: it holds one.
+	//defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 1))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var wg sync.WaitGroup
 	start := time.Now()
 	for i := range n {
-		time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))))
+		pause(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))))
 		begin := time.Now()
 		wg.Go(func() {
 			errs[i] = call(i)
@@ -199,21 +170,15 @@ func at(perSecond, n int, call func(i int) error) ([]float64, error) {
 	return took, errors.Join(errs...)
 }
 
-// silent answers as many bytes over a unix socket and does nothing for them.
-func silent(dir string) (ask func(body []byte) error, stop func() error, err error) {
-	l, err := net.Listen("unix", filepath.Join(dir, "silent"))
-	if err != nil {
+// silent is a client of a process that answers as many bytes and does nothing
+// for them.
+func silent(ctx context.Context, dir string) (ask func(body []byte) error, stop func() error, err error) {
+	if stop, err = startRole(ctx, "_silent", dir); err != nil {
 		return nil, nil, err
 	}
-	out := bytes.Repeat([]byte("x"), askAnswer)
-	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		_, _ = w.Write(out)
-	})}
-	go func() { _ = srv.Serve(l) }()
 	c := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, "unix", l.Addr().String())
+		return d.DialContext(ctx, "unix", filepath.Join(dir, "silent"))
 	}}}
 	ask = func(body []byte) error {
 		res, err := c.Post("http://firewall/v1/assume-own", "application/octet-stream", bytes.NewReader(body))
@@ -226,7 +191,7 @@ func silent(dir string) (ask func(body []byte) error, stop func() error, err err
 		}
 		return errors.Join(err, res.Body.Close())
 	}
-	return ask, srv.Close, nil
+	return ask, stop, nil
 }
 
 func firewallRows(ctx context.Context, quick bool) (rows []row, err error) {
@@ -246,7 +211,7 @@ func firewallRows(ctx context.Context, quick bool) (rows []row, err error) {
 	if err := a.ask(ctx, forged); err == nil {
 		return nil, fmt.Errorf("another operation's signature: %w", errVerdict)
 	}
-	quiet, stop, err := silent(a.dir)
+	quiet, stop, err := silent(ctx, a.dir)
 	if err != nil {
 		return nil, err
 	}

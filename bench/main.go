@@ -52,6 +52,12 @@ var suites = map[string]suite{"fas": benchFas, "kmsctx": benchKmsctx, "request":
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if played, err := play(os.Args, os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	} else if played {
+		return
+	}
 	if len(os.Args) == 2 && os.Args[1] == peerRole {
 		if err := servePeer(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintf(os.Stderr, "bench: the plain peer: %v\n", err)

@@ -186,14 +186,14 @@ func (s settled) Verify(ctx context.Context, raw []byte, now time.Time) (fas.Ide
 }
 
 func (i *identities) find(key string) (fas.Identity, bool) {
-	if !accessKeyID.MatchString(key) {
-		return fas.Identity{}, false
-	}
 	i.mu.RLock()
 	got, ok := i.known[key]
 	i.mu.RUnlock()
 	if ok {
 		return got, true
+	}
+	if !accessKeyID.MatchString(key) { // it becomes a file's name
+		return fas.Identity{}, false
 	}
 	var f identity
 	if err := i.v.get(filepath.Join(i.dir, key), key, &f); err != nil {

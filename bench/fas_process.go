@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/fas/firewalld"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// A firewall is a process of its own, and so is what it is compared with:
+// whoever measures shares the cores with them, and no runtime. The word makes
+// this program one of them, in the directory that follows it.
+var askedRoles = map[string]func(ctx context.Context, dir string, ready func()) error{
+	"_firewall": serveFirewall,
+	"_silent":   serveSilent,
+}
+
+const (
+	askedRoot   = "root.key"
+	askedHome   = "firewall"
+	askedSocket = "socket"
+	askReady    = "ready"
+)
+
+// play is the whole program of a role: it ends when its input does.
+func play(args []string, in io.Reader, out io.Writer) (played bool, err error) {
+	if len(args) != 3 || askedRoles[args[1]] == nil {
+		return false, nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		_, _ = io.Copy(io.Discard, in)
+	}()
+	return true, askedRoles[args[1]](ctx, args[2], func() { fmt.Fprintln(out, askReady) })
+}
+
+// startRole runs this program in a role until stop.
+func startRole(ctx context.Context, role, dir string) (stop func() error, err error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, exe, role, dir)
+	cmd.Stderr = os.Stderr
+	in, err1 := cmd.StdinPipe()
+	out, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	stop = func() error { return errors.Join(in.Close(), cmd.Wait()) }
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != askReady+"\n" {
+		return nil, errors.Join(fmt.Errorf("%s did not come up", role), err, stop())
+	}
+	return stop, nil
+}
+
+var askedOperations = []fas.Operation{
+	{Path: "/CreateCustomization", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}},
+	{Path: "/UpdateCustomization", Action: "UpdateCustomization", OnCustomization: true, Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogActivate}},
+	{Path: "/AssociateCustomizationPermission", Action: "AssociateCustomizationPermission", OnCustomization: true, Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogShare}},
+	{Path: "/GetRetrievals", Action: "GetRetrievals", OnCustomization: true, Verbs: []fas.Verb{fas.VerbQuery}},
+}
+
+func serveFirewall(ctx context.Context, dir string, ready func()) (err error) {
+	key, err := os.ReadFile(filepath.Join(dir, askedRoot))
+	if err != nil {
+		return err
+	}
+	log, err := audit.Open(filepath.Join(dir, "audit"), nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	// The limits of a tenant are not what is measured.
+	wall, err := firewalld.Open(filepath.Join(dir, askedHome), tenant.NewSecret(key), log,
+		&firewalld.Options{Operations: askedOperations, Limits: fas.Limits{Rate: 1e6, Concurrent: 1000}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, wall.Close()) }()
+	l, err := wall.ListenUnix(filepath.Join(dir, askedSocket), []fas.Workload{{Name: "front-end", UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}})
+	if err != nil {
+		return err
+	}
+	ready()
+	return l.Serve(ctx)
+}
+
+// serveSilent answers as many bytes over a unix socket and does nothing for
+// them.
+func serveSilent(ctx context.Context, dir string, ready func()) error {
+	l, err := net.Listen("unix", filepath.Join(dir, "silent"))
+	if err != nil {
+		return err
+	}
+	out := bytes.Repeat([]byte("x"), askAnswer)
+	srv := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = w.Write(out)
+	})}
+	defer context.AfterFunc(ctx, func() { _ = srv.Close() })()
+	ready()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
