@@ -8,8 +8,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"github.com/cloisterdev/cloister/tenant"
 )
 
 // poolSize is how many sockets a client opens over its first one, so that
@@ -19,8 +17,7 @@ const poolSize = 8
 // patience is how long an answer may take where the caller set no limit.
 const patience = 30 * time.Second
 
-// Client is a [Gate] over a socket. It is the only place where a Session is
-// decoded.
+// Client is a [Gate] over a socket.
 type Client struct {
 	first *stream
 	// A call holds a slot while it uses a socket: whoever waits for a slot is
@@ -256,7 +253,7 @@ func exchange(ctx context.Context, s *stream, in *call, rights []byte) (reply, e
 	var out reply
 	err := s.send(in, in.Evidence, rights)
 	if err == nil {
-		_, err = s.receive(&out)
+		out.Session, err = s.receive(&out)
 	}
 	s.dropFDs()
 	if !stop() {
@@ -277,7 +274,8 @@ func (c *Client) session(ctx context.Context, in *call) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return out.Session.decode()
+	defer clear(out.Session)
+	return decodeSession(out.Session)
 }
 
 // AssumeOwn implements [Gate].
@@ -366,34 +364,4 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 func (c *Client) Removed(ctx context.Context, t Ticket) error {
 	_, err := c.do(ctx, &call{Op: "removed", Sealed: t.Sealed})
 	return err
-}
-
-func (w *wireSession) decode() (*Session, error) {
-	if w == nil || len(w.Manifest) != 32 {
-		return nil, ErrInternal
-	}
-	s := &Session{manifest: [32]byte(w.Manifest), version: w.Version, verbs: w.Verbs, expires: w.Expires, keys: map[Verb]tenant.Secret{}, spans: w.Spans}
-	for _, f := range []struct {
-		s string
-		p interface{ UnmarshalText([]byte) error }
-	}{{w.ID, &s.id}, {w.Tenant, &s.tenant}, {w.User, &s.user}, {w.Customization, &s.customization}, {w.Collection, &s.collection}, {w.Snapshot, &s.snapshot}} {
-		if f.s != "" {
-			if err := f.p.UnmarshalText([]byte(f.s)); err != nil {
-				return nil, ErrInternal
-			}
-		}
-	}
-	if s.id.IsZero() || s.tenant.IsZero() || len(s.verbs) == 0 {
-		return nil, ErrInternal
-	}
-	for v, k := range w.Keys {
-		if len(k) != 32 {
-			return nil, ErrInternal
-		}
-		s.keys[v] = tenant.NewSecret(k)
-	}
-	if w.Creds != nil {
-		s.creds = &Credentials{w.Creds.AccessKeyID, tenant.NewSecret(w.Creds.Secret), w.Creds.Token, w.Creds.Bucket, w.Creds.Prefix}
-	}
-	return s, nil
 }

@@ -2,11 +2,9 @@ package fas_test
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -116,8 +114,16 @@ func (s *scripted) passed(oob []byte) *net.UnixConn {
 // numbered is an answer to redeem that carries the number of its ticket.
 func numbered(in request) []byte {
 	n := binary.BigEndian.Uint32(in.Ticket)
-	return fmt.Appendf(nil, `{"session":{"id":%q,"tenant":%q,"manifest":%q,"version":%d,"verbs":["stage"],"expires":"2999-01-01T00:00:00Z"}}`,
-		tenant.NewSessionID(), tenant.NewID(), base64.StdEncoding.EncodeToString(make([]byte, 32)), n)
+	b := []byte("{}\x00")
+	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	text(tenant.NewSessionID().String())
+	text(tenant.NewID().String())
+	b = append(b, make([]byte, 4+32)...) // four IDs that it has not, and a manifest
+	b = binary.AppendUvarint(b, uint64(n))
+	b = binary.AppendUvarint(b, uint64(time.Now().Add(time.Hour).Unix()))
+	b = append(b, 0, 1)
+	text("stage")
+	return append(b, 0, 0, 0)
 }
 
 func ticket(n int) fas.Ticket {

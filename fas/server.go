@@ -62,11 +62,11 @@ func (f *Firewall) serve(ctx context.Context, c net.Conn, con *connection) error
 		}
 		out := con.answer(ctx, s, &in)
 		s.dropFDs()
-		err = s.send(out, nil, nil)
+		err = s.send(out, out.Session, nil)
 		if errors.Is(err, errTooLong) {
 			err = s.send(reply{Error: errorName(ErrInternal)}, nil, nil)
 		}
-		out.Session.wipe()
+		clear(out.Session)
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 		if err != nil {
 			return err
 		}
-		out.Session = got.wire()
+		out.Session = got.encode()
 		return got.Close()
 	case "redeem":
 		if con.worker {
@@ -138,7 +138,7 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 		if err != nil {
 			return err
 		}
-		out.Session = got.wire()
+		out.Session = got.encode()
 		return got.Close()
 	case "register":
 		if len(in.Manifest) != 32 {
@@ -263,31 +263,4 @@ func (con *connection) attach(ctx context.Context, s *stream, worker bool) error
 	}
 	con.wg.Go(func() { _ = con.f.serve(ctx, u, &connection{f: con.f, peer: con.peer, worker: worker, wg: con.wg}) })
 	return nil
-}
-
-// wipe clears the secrets of a session that has left.
-func (w *wireSession) wipe() {
-	if w == nil {
-		return
-	}
-	for _, k := range w.Keys {
-		clear(k)
-	}
-	if w.Creds != nil {
-		clear(w.Creds.Secret)
-	}
-}
-
-func (s *Session) wire() *wireSession {
-	w := &wireSession{ID: s.id.String(), Tenant: s.tenant.String(), User: idText(s.user), Customization: idText(s.customization),
-		Collection: idText(s.collection), Snapshot: idText(s.snapshot), Manifest: s.manifest[:], Version: s.version,
-		Verbs: s.verbs, Expires: s.expires, Keys: map[Verb][]byte{}, Spans: s.spans}
-	for v, k := range s.keys {
-		_ = k.Use(func(b []byte) error { w.Keys[v] = append([]byte(nil), b...); return nil })
-	}
-	if s.creds != nil {
-		w.Creds = &wireCreds{AccessKeyID: s.creds.AccessKeyID, Token: s.creds.Token, Bucket: s.creds.Bucket, Prefix: s.creds.Prefix}
-		_ = s.creds.Secret.Use(func(b []byte) error { w.Creds.Secret = append([]byte(nil), b...); return nil })
-	}
-	return w
 }

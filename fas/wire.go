@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"time"
 
 	"github.com/cloisterdev/cloister/authz"
 	"github.com/cloisterdev/cloister/tenant"
@@ -40,7 +39,7 @@ type call struct {
 
 type reply struct {
 	Error   string       `json:"error,omitempty"`
-	Session *wireSession `json:"session,omitempty"`
+	Session []byte       `json:"-"` // behind the JSON
 	Row     *Row         `json:"row,omitempty"`
 	Rows    []Row        `json:"rows,omitempty"`
 	Ticket  *Ticket      `json:"ticket,omitempty"`
@@ -48,29 +47,6 @@ type reply struct {
 	Open    []Unfinished `json:"open,omitempty"`
 	More    bool         `json:"more,omitempty"` // there is another page
 	Version *Version     `json:"version,omitempty"`
-}
-
-// wireSession is a session on its way to the client that dialled. It is
-// encoded here and decoded in client.go, and nowhere else.
-type wireSession struct {
-	ID            string          `json:"id"`
-	Tenant        string          `json:"tenant"`
-	User          string          `json:"user,omitempty"`
-	Customization string          `json:"customization,omitempty"`
-	Collection    string          `json:"collection,omitempty"`
-	Snapshot      string          `json:"snapshot,omitempty"`
-	Manifest      []byte          `json:"manifest"`
-	Version       int             `json:"version"`
-	Verbs         []Verb          `json:"verbs"`
-	Expires       time.Time       `json:"expires"`
-	Keys          map[Verb][]byte `json:"keys,omitempty"`
-	Creds         *wireCreds      `json:"creds,omitempty"`
-	Spans         []Span          `json:"spans,omitempty"`
-}
-
-type wireCreds struct {
-	AccessKeyID, Token, Bucket, Prefix string
-	Secret                             []byte
 }
 
 // The errors that cross the socket, by name. Everything else is ErrInternal.

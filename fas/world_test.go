@@ -271,7 +271,14 @@ func receive(c *net.UnixConn) (map[string]any, error) {
 		return nil, err
 	}
 	var out map[string]any
-	return out, json.Unmarshal(b, &out)
+	text, session, found := bytes.Cut(b, []byte{0})
+	if err := json.Unmarshal(text, &out); err != nil {
+		return nil, err
+	}
+	if found {
+		out["session"] = session
+	}
+	return out, nil
 }
 
 // alive shows that the connection still answers, or that it does not.

@@ -131,7 +131,11 @@ func (w *wall) frame(path, body string) map[string]any {
 	_, err = io.ReadFull(c, b)
 	w.ok(err)
 	var out map[string]any
-	w.ok(json.Unmarshal(b, &out))
+	text, session, found := bytes.Cut(b, []byte{0})
+	w.ok(json.Unmarshal(text, &out))
+	if found {
+		out["session"] = session
+	}
 	return out
 }
 
