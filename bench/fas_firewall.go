@@ -23,9 +23,10 @@ import (
 	"github.com/cloisterdev/cloister/tenant"
 )
 
-const fasFirewallIntro = "`assumeown/socket` is the time from a front end's question to its session, over a unix socket that the firewall, a process of its own, listens on: signature, " +
-	"Cedar, replay store, unwrapped key, audit record; 2,000 calls a second, each signed and new, begun whether or not others have ended, by a load generator on the same cores. " +
-	"The peer is `net/http` with keep-alive over such a socket, which reads and writes as many bytes and does nothing. " +
+const fasFirewallIntro = "`assumeown/socket` is the time from a front end's question to its session, over a unix socket that the firewall listens on: signature, " +
+	"Cedar, replay store, unwrapped key, audit record; 2,000 calls a second, each signed and new, begun when they are due whether or not others have ended. " +
+	"Front end and firewall share a process there, and are two in `assumeown/processes`, where on two idle cores most of the time is that of waking each other. " +
+	"The peer is `net/http` with keep-alive over such a socket, in one process and in two, which reads and writes as many bytes and does nothing. " +
 	"`replay/bytes` is what the heap grows by for one of a million remembered signatures; the peer is the map that one would write first. "
 
 const (
@@ -42,7 +43,7 @@ type asked struct {
 	stop func() error
 }
 
-func newAsked(ctx context.Context) (a *asked, err error) {
+func newAsked(ctx context.Context, start starter) (a *asked, err error) {
 	a = &asked{}
 	if a.dir, err = os.MkdirTemp("", "bench-fas"); err != nil {
 		return nil, err
@@ -56,7 +57,7 @@ func newAsked(ctx context.Context) (a *asked, err error) {
 	if err := os.WriteFile(filepath.Join(a.dir, askedRoot), key, 0o600); err != nil {
 		return a, err
 	}
-	if a.stop, err = startRole(ctx, "_firewall", a.dir); err != nil {
+	if a.stop, err = start(ctx, "_firewall", a.dir); err != nil {
 		return a, err
 	}
 	home, root := filepath.Join(a.dir, askedHome), tenant.NewSecret(key)
@@ -152,8 +153,6 @@ func (a *asked) ask(ctx context.Context, ev fas.Evidence) error {
 // their microseconds.
 func at(perSecond, n int, call func(i int) error) ([]float64, error) {
 	took, errs := make([]float64, n), make([]error, n)
-	// A core of the runtime's own for the thread that sleeps: it holds one.
-	//defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 1))
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var wg sync.WaitGroup
@@ -172,8 +171,8 @@ func at(perSecond, n int, call func(i int) error) ([]float64, error) {
 
 // silent is a client of a process that answers as many bytes and does nothing
 // for them.
-func silent(ctx context.Context, dir string) (ask func(body []byte) error, stop func() error, err error) {
-	if stop, err = startRole(ctx, "_silent", dir); err != nil {
+func silent(ctx context.Context, start starter, dir string) (ask func(body []byte) error, stop func() error, err error) {
+	if stop, err = start(ctx, "_silent", dir); err != nil {
 		return nil, nil, err
 	}
 	c := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -195,11 +194,26 @@ func silent(ctx context.Context, dir string) (ask func(body []byte) error, stop 
 }
 
 func firewallRows(ctx context.Context, quick bool) (rows []row, err error) {
+	for _, w := range []struct {
+		name  string
+		start starter
+	}{{"assumeown/socket", startHere}, {"assumeown/processes", startRole}} {
+		rs, err := askedRows(ctx, quick, w.name, w.start)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.name, err)
+		}
+		rows = append(rows, rs...)
+	}
+	memory, err := replayBytes(ctx)
+	return append(rows, memory), err
+}
+
+func askedRows(ctx context.Context, quick bool, name string, start starter) (rows []row, err error) {
 	rounds, n := 7, 6000
 	if quick {
 		rounds, n = 2, 2000
 	}
-	a, err := newAsked(ctx)
+	a, err := newAsked(ctx, start)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +225,7 @@ func firewallRows(ctx context.Context, quick bool) (rows []row, err error) {
 	if err := a.ask(ctx, forged); err == nil {
 		return nil, fmt.Errorf("another operation's signature: %w", errVerdict)
 	}
-	quiet, stop, err := silent(ctx, a.dir)
+	quiet, stop, err := silent(ctx, start, a.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -245,14 +259,13 @@ func firewallRows(ctx context.Context, quick bool) (rows []row, err error) {
 		name string
 		q    float64
 	}{{"p50", 0.5}, {"p99", 0.99}} {
-		r, err := newRow("assumeown/socket "+q.name, "µs", "fas at 2,000/s", quantile(took[0], q.q), "net/http, same bytes, no work", quantile(took[1], q.q))
+		r, err := newRow(name+" "+q.name, "µs", "fas at 2,000/s", quantile(took[0], q.q), "net/http, same bytes, no work", quantile(took[1], q.q))
 		if err != nil {
 			return nil, err
 		}
 		rows = append(rows, r)
 	}
-	memory, err := replayBytes(ctx)
-	return append(rows, memory), err
+	return rows, nil
 }
 
 // replayBytes is what a million entries cost.

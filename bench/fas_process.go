@@ -71,6 +71,24 @@ func startRole(ctx context.Context, role, dir string) (stop func() error, err er
 	return stop, nil
 }
 
+// starter starts a role, in a process or in this one.
+type starter func(ctx context.Context, role, dir string) (stop func() error, err error)
+
+// startHere runs a role beside whoever measures.
+func startHere(ctx context.Context, role, dir string) (stop func() error, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- askedRoles[role](ctx, dir, func() { close(ready) }) }()
+	stop = func() error { cancel(); return <-ended }
+	select {
+	case <-ready:
+		return stop, nil
+	case err := <-ended:
+		cancel()
+		return nil, fmt.Errorf("%s did not come up: %w", role, err)
+	}
+}
+
 var askedOperations = []fas.Operation{
 	{Path: "/CreateCustomization", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}},
 	{Path: "/UpdateCustomization", Action: "UpdateCustomization", OnCustomization: true, Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogActivate}},
