@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Embedded is the name, in lists of callers, of whoever is at the other end of
@@ -50,15 +51,30 @@ type peer struct {
 // inProcess is whoever calls a method of the firewall: it holds everything.
 var inProcess = peer{name: Embedded, operator: true}
 
+// Check refuses a name that is none. Errors wrap [ErrConfig].
+func (w Workload) Check() error {
+	bad := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' }
+	switch {
+	case w.Name == Embedded:
+		return fmt.Errorf("%w: a workload %q: the name stands for whoever is in the firewall's own process", ErrConfig, w.Name)
+	case w.Name == "" || len(w.Name) > 64 || strings.ContainsFunc(w.Name, bad):
+		return fmt.Errorf("%w: a workload %q: a name has 1 to 64 of a-z, 0-9, dot and hyphen", ErrConfig, w.Name)
+	}
+	return nil
+}
+
 // checkWorkloads refuses lists in which a peer could be two, or nobody.
 func checkWorkloads(ws []Workload, tls bool) error {
 	if len(ws) == 0 {
 		return fmt.Errorf("%w: a listening firewall needs a list of workloads", ErrConfig)
 	}
-	names := map[string]bool{Embedded: true}
+	names := map[string]bool{}
 	for _, w := range ws {
-		if names[w.Name] || !workloadName(w.Name) {
-			return fmt.Errorf("%w: workload %q is there twice, or has no name", ErrConfig, w.Name)
+		if err := w.Check(); err != nil {
+			return err
+		}
+		if names[w.Name] {
+			return fmt.Errorf("%w: two workloads %q", ErrConfig, w.Name)
 		}
 		names[w.Name] = true
 		if tls != (w.Identity != "") {
@@ -66,15 +82,6 @@ func checkWorkloads(ws []Workload, tls bool) error {
 		}
 	}
 	return nil
-}
-
-func workloadName(s string) bool {
-	for _, c := range []byte(s) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64
 }
 
 // errPeer is why a connection was not answered.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cloisterdev/cloister/fas"
@@ -27,7 +28,14 @@ func (w *workloads) Set(v string) error {
 	if err != nil {
 		return err
 	}
-	*w = append(*w, fas.Workload{Name: name, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Executable: exe})
+	one := fas.Workload{Name: name, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Executable: exe}
+	if err := one.Check(); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(*w, func(o fas.Workload) bool { return o.Name == name }) {
+		return fmt.Errorf("two workloads %q", name)
+	}
+	*w = append(*w, one)
 	return nil
 }
 
