@@ -23,14 +23,14 @@ type Client struct {
 	// A call holds a slot while it uses a socket: whoever waits for a slot is
 	// woken by every end of a call, a bad one too.
 	slots chan struct{}
-	idle  chan *stream
 	done  chan struct{}
 
 	turn sync.Mutex // guards the exchanges on first
-	mu   sync.Mutex // guards closed, and idle against Close
 	wg   sync.WaitGroup
 
+	mu     sync.Mutex
 	closed bool
+	idle   []*stream // the last one used is used next: it is the warm one
 	// open makes another connection where none can be passed over the first.
 	open func(context.Context) (net.Conn, error)
 }
@@ -47,7 +47,7 @@ func dial(c *net.UnixConn, size int) (*Client, error) {
 }
 
 func dialConn(c net.Conn, size int) (*Client, error) {
-	return &Client{first: newStream(c), slots: make(chan struct{}, size), idle: make(chan *stream, size), done: make(chan struct{})}, nil
+	return &Client{first: newStream(c), slots: make(chan struct{}, size), done: make(chan struct{})}, nil
 }
 
 // DialWorker makes a client of a connection that [Client.Attach] made. It uses
@@ -57,7 +57,7 @@ func DialWorker(c *net.UnixConn) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.idle <- w.first
+	w.idle = append(w.idle, w.first)
 	return w, nil
 }
 
@@ -71,21 +71,17 @@ func (c *Client) Close() error {
 	}
 	c.closed = true
 	close(c.done)
-	c.mu.Unlock()
-	for {
-		select {
-		case s := <-c.idle:
-			s.close()
-			continue
-		default:
-		}
-		err := c.first.c.Close()
-		c.wg.Wait()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		return err
+	for _, s := range c.idle {
+		s.close()
 	}
+	c.idle = nil
+	c.mu.Unlock()
+	err := c.first.c.Close()
+	c.wg.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // extra passes one end of a new pair to the firewall and returns the other.
@@ -166,10 +162,8 @@ func (c *Client) take(ctx context.Context) (*stream, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	select {
-	case s := <-c.idle:
+	if s := c.warm(); s != nil {
 		return s, nil
-	default:
 	}
 	s, err := c.grow(ctx)
 	if err != nil {
@@ -178,12 +172,25 @@ func (c *Client) take(ctx context.Context) (*stream, error) {
 	return s, err
 }
 
+// warm returns an idle socket, or nil.
+func (c *Client) warm() *stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := len(c.idle) - 1
+	if last < 0 {
+		return nil
+	}
+	s := c.idle[last]
+	c.idle = c.idle[:last]
+	return s
+}
+
 // put ends a call. A socket on which a call was cut short is thrown away,
 // since its next message would be the answer to another call.
 func (c *Client) put(s *stream, good bool) {
 	c.mu.Lock()
 	if good && !c.closed {
-		c.idle <- s // never waits: there are no more sockets than slots
+		c.idle = append(c.idle, s)
 	} else {
 		s.close()
 	}

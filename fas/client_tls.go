@@ -25,6 +25,6 @@ func DialTLS(ctx context.Context, addr string, conf *tls.Config) (*Client, error
 	}
 	c, err := dialConn(conn, poolSize)
 	c.open = open
-	c.idle <- c.first
+	c.idle = append(c.idle, c.first)
 	return c, err
 }

@@ -245,7 +245,10 @@ func (f *Firewall) AssumeOwn(ctx context.Context, ev Evidence, req Request) (*Se
 	if err := f.authorize(ctx, &v, &e, req.Customization); err != nil {
 		return nil, err
 	}
-	retry := retryKey(peerOf(ctx), "assume-own", v.claim.Once, req)
+	var retry [32]byte
+	if v.once {
+		retry = retryKey(peerOf(ctx), "assume-own", v.claim.Once, req)
+	}
 	if s, err := f.repeated(ctx, retry, &v, e); s != nil || err != nil {
 		return s, err
 	}

@@ -26,7 +26,10 @@ type stopwatch struct {
 	spans []Span
 }
 
-func startWatch() stopwatch { return stopwatch{last: time.Now()} }
+// steps is how many a call has at most.
+const steps = 6
+
+func startWatch() stopwatch { return stopwatch{last: time.Now(), spans: make([]Span, 0, steps)} }
 
 // lap ends the step that ran since the last one.
 func (w *stopwatch) lap(name string) {

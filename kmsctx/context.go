@@ -138,7 +138,12 @@ func serialize(pairs map[string]string) []byte {
 		n += 4 + len(k) + len(v)
 	}
 	b := binary.BigEndian.AppendUint16(make([]byte, 0, n), uint16(len(pairs)))
-	for _, k := range slices.Sorted(maps.Keys(pairs)) {
+	keys := make([]string, 0, len(pairs))
+	for k := range pairs {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(k)))
 		b = append(b, k...)
 		b = binary.BigEndian.AppendUint16(b, uint16(len(pairs[k])))
