@@ -119,18 +119,29 @@ func (s *rawStream) nonce(b *[12]byte) []byte {
 	return b[:]
 }
 
-func (s *rawStream) Write(p []byte) (int, error) {
-	n, err := s.ReadFrom(bytes.NewReader(p))
-	return int(n), err
+func (s *rawStream) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		k := min(len(p)-n, 1<<16)
+		if err := s.seal(p[n : n+k]); err != nil {
+			return n, err
+		}
+		n += k
+	}
+	return n, nil
+}
+
+func (s *rawStream) seal(piece []byte) error {
+	var b [12]byte
+	s.out = s.gcm.Seal(s.out[:0], s.nonce(&b), piece, nil)
+	_, err := s.w.Write(s.out)
+	return err
 }
 
 func (s *rawStream) ReadFrom(r io.Reader) (total int64, err error) {
 	for {
 		n, err := io.ReadFull(r, s.in[:1<<16])
 		if n > 0 {
-			var b [12]byte
-			s.out = s.gcm.Seal(s.out[:0], s.nonce(&b), s.in[:n], nil)
-			if _, err := s.w.Write(s.out); err != nil {
+			if err := s.seal(s.in[:n]); err != nil {
 				return total, err
 			}
 			total += int64(n)
