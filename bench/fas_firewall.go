@@ -149,16 +149,21 @@ func (a *asked) ask(ctx context.Context, ev fas.Evidence) error {
 	return s.Close()
 }
 
-// at begins n calls at a rate, whether or not others have ended, and returns
-// their microseconds.
-func at(perSecond, n int, call func(i int) error) ([]float64, error) {
-	took, errs := make([]float64, n), make([]error, n)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+// beaten begins n calls as they are due, whether or not others have ended, and
+// returns their microseconds.
+func beaten(ctx context.Context, n int, call func(i int) error) (took []float64, err error) {
+	due, stop, err := startPiped(ctx, "_beat", "")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+	took = make([]float64, n)
+	errs := make([]error, n)
 	var wg sync.WaitGroup
-	start := time.Now()
 	for i := range n {
-		pause(time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))))
+		if _, err := due.Read(make([]byte, 1)); err != nil {
+			return nil, err
+		}
 		begin := time.Now()
 		wg.Go(func() {
 			errs[i] = call(i)
@@ -243,7 +248,7 @@ func askedRows(ctx context.Context, quick bool, name string, start starter) (row
 			return err
 		}
 		runtime.GC()
-		got, err := at(askPerSecond, n, func(k int) error {
+		got, err := beaten(ctx, n, func(k int) error {
 			if i == 1 {
 				return quiet(raw)
 			}
