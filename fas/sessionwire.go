@@ -13,14 +13,18 @@ import (
 // business in the buffers that encoding/json keeps. It is encoded and decoded
 // here, and nowhere else.
 
-// sessionRoom holds most sessions, so that no buffer that grew leaves keys
-// behind.
-const sessionRoom = 4 << 10
+// sessionRoom holds any session but for a token, so that no buffer that grew
+// leaves keys behind.
+const sessionRoom = 1 << 10
 
 // encode returns what decodeSession reads: each text and list behind its
 // length. The caller wipes it.
 func (s *Session) encode() []byte {
-	b := make([]byte, 0, sessionRoom)
+	room := sessionRoom
+	if s.creds != nil {
+		room += len(s.creds.Token) + len(s.creds.Bucket) + len(s.creds.Prefix)
+	}
+	b := make([]byte, 0, room)
 	number := func(n uint64) { b = binary.AppendUvarint(b, n) }
 	text := func(s string) { number(uint64(len(s))); b = append(b, s...) }
 	secret := func(p []byte) error { number(uint64(len(p))); b = append(b, p...); return nil }
