@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/tenant"
@@ -35,6 +36,29 @@ func write(t testing.TB, n int) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// Checkpoints come when they are due, however long records may wait for their
+// fsync.
+func TestCheckpointInterval(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l, err := audit.Open(dir, &audit.Options{FlushInterval: time.Hour, CheckpointInterval: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if err := l.Append(t.Context(), event("because")); err != nil {
+			t.Fatal(err)
+		}
+		if rep, err := audit.Verify(dir, nil); err == nil && rep.Records > 0 {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("no checkpoint")
+		}
+	}
 }
 
 func TestVerifyAndReopen(t *testing.T) {

@@ -242,7 +242,7 @@ func (l *Log) Close() error {
 func (l *Log) write(t *tree) {
 	defer close(l.done)
 	w := bufio.NewWriterSize(l.f, 1<<20)
-	flush := time.NewTicker(l.o.FlushInterval)
+	flush := time.NewTicker(min(l.o.FlushInterval, l.o.CheckpointInterval))
 	defer flush.Stop()
 	lastCheckpoint, dirty, unsigned := time.Now(), false, false
 	sync := func() error {

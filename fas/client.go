@@ -19,7 +19,7 @@ const patience = 30 * time.Second
 
 // Client is a [Gate] over a socket.
 type Client struct {
-	first *stream
+	first *stream // only for passing descriptors; nil where none can be passed
 	// A call holds a slot while it uses a socket: whoever waits for a slot is
 	// woken by every end of a call, a bad one too.
 	slots chan struct{}
@@ -57,12 +57,15 @@ func DialWorker(c *net.UnixConn) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.idle = append(w.idle, w.first)
+	w.pool()
 	return w, nil
 }
 
+// pool makes the first socket one for calls.
+func (c *Client) pool() { c.idle, c.first = append(c.idle, c.first), nil }
+
 // Close ends the client and its connections; that of a call under way ends
-// with the call. It is harmless twice.
+// with the call, and no call begins any more. It is harmless twice.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	if c.closed {
@@ -76,6 +79,9 @@ func (c *Client) Close() error {
 	}
 	c.idle = nil
 	c.mu.Unlock()
+	if c.first == nil {
+		return nil
+	}
 	err := c.first.c.Close()
 	c.wg.Wait()
 	if errors.Is(err, net.ErrClosed) {
@@ -88,13 +94,14 @@ func (c *Client) Close() error {
 // The caller may leave; the exchange goes on, since the next one on the first
 // socket would read its answer.
 func (c *Client) extra(ctx context.Context, op string) (*os.File, error) {
-	if c.open != nil {
-		return nil, fmt.Errorf("%w: descriptors pass over unix sockets only", ErrRole)
-	}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
 		return nil, ErrClosed
+	}
+	if c.first == nil {
+		c.mu.Unlock()
+		return nil, fmt.Errorf("%w: no descriptor passes over this client's sockets", ErrRole)
 	}
 	c.wg.Add(1)
 	c.mu.Unlock()
@@ -162,10 +169,10 @@ func (c *Client) take(ctx context.Context) (*stream, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if s := c.warm(); s != nil {
-		return s, nil
+	s, err := c.warm()
+	if s == nil && err == nil {
+		s, err = c.grow(ctx)
 	}
-	s, err := c.grow(ctx)
 	if err != nil {
 		<-c.slots
 	}
@@ -173,16 +180,19 @@ func (c *Client) take(ctx context.Context) (*stream, error) {
 }
 
 // warm returns an idle socket, or nil.
-func (c *Client) warm() *stream {
+func (c *Client) warm() (*stream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	last := len(c.idle) - 1
-	if last < 0 {
-		return nil
+	switch {
+	case c.closed:
+		return nil, ErrClosed
+	case last < 0:
+		return nil, nil
 	}
 	s := c.idle[last]
 	c.idle = c.idle[:last]
-	return s
+	return s, nil
 }
 
 // put ends a call. A socket on which a call was cut short is thrown away,
@@ -204,7 +214,15 @@ func (c *Client) grow(ctx context.Context) (*stream, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInternal, err)
 		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.closed {
+			return nil, errors.Join(ErrClosed, conn.Close())
+		}
 		return newStream(conn), nil
+	}
+	if c.first == nil {
+		return nil, fmt.Errorf("%w: the client's one socket was cut", ErrInternal)
 	}
 	file, err := c.extra(ctx, "more")
 	if err != nil {
@@ -229,9 +247,9 @@ func (c *Client) do(ctx context.Context, in *call) (reply, error) {
 		return reply{}, err
 	}
 	out, err := exchange(ctx, s, in, nil)
-	cut := err != nil && !errors.Is(err, errAnswered)
-	c.put(s, !cut)
-	if cut {
+	answered := err == nil || errors.Is(err, errAnswered)
+	c.put(s, answered || errors.Is(err, errTooLong)) // what was too long was not sent
+	if !answered {
 		return reply{}, errors.Join(ErrInternal, err, ctx.Err())
 	}
 	return out, err
@@ -263,15 +281,16 @@ func exchange(ctx context.Context, s *stream, in *call, rights []byte) (reply, e
 		out.Session, err = s.receive(&out)
 	}
 	s.dropFDs()
-	if !stop() {
+	switch {
+	case !stop():
 		// The deadline may change at any moment: the socket is of no more use.
-		return reply{}, ctx.Err()
+		err = ctx.Err()
+	case err == nil && out.Error != "":
+		err = answered{namedError(out.Error)}
 	}
 	if err != nil {
+		clear(out.Session)
 		return reply{}, err
-	}
-	if err := namedError(out.Error); err != nil {
-		return reply{}, answered{err}
 	}
 	return out, nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -192,6 +193,19 @@ func TestCallersLimit(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A call that is too long is refused here, and costs no socket.
+func TestTooLongACall(t *testing.T) {
+	t.Parallel()
+	_, conn := script(t, numbered)
+	c := dial(t, conn, fas.DialWorker)
+	if err := c.Abandon(t.Context(), ticket(1), strings.Repeat("x", 1<<20)); !errors.Is(err, fas.ErrInternal) {
+		t.Errorf("%v", err)
+	}
+	if _, err := c.Redeem(t.Context(), ticket(1), fas.VerbStage); err != nil {
+		t.Errorf("control: %v", err)
 	}
 }
 

@@ -24,7 +24,10 @@ func DialTLS(ctx context.Context, addr string, conf *tls.Config) (*Client, error
 		return nil, fmt.Errorf("%w: %w", ErrInternal, err)
 	}
 	c, err := dialConn(conn, poolSize)
+	if err != nil {
+		return nil, err
+	}
 	c.open = open
-	c.idle = append(c.idle, c.first)
-	return c, err
+	c.pool()
+	return c, nil
 }

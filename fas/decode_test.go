@@ -66,7 +66,7 @@ func (w *wireSession) encode() (b []byte) {
 	for _, v := range w.Verbs {
 		text(string(v))
 	}
-	b = binary.AppendUvarint(b, uint64(len(w.Keys)))
+	b = binary.AppendUvarint(append(b, 0), uint64(len(w.Keys))) // no spans
 	for _, k := range w.Keys {
 		text(string(k.verb), string(k.key))
 	}
@@ -74,7 +74,7 @@ func (w *wireSession) encode() (b []byte) {
 	for _, c := range w.Creds {
 		text(c...)
 	}
-	return append(append(b, 0), w.Rest...) // no spans
+	return append(b, w.Rest...)
 }
 
 func answer(t testing.TB, change func(*wireSession)) []byte {
@@ -140,6 +140,7 @@ func TestHalfSessionsAreRefused(t *testing.T) {
 		"a short key":           func(w *wireSession) { w.Keys[0].key = make([]byte, 16) },
 		"a key twice":           func(w *wireSession) { w.Keys = append(w.Keys, w.Keys[0]) },
 		"half of credentials":   func(w *wireSession) { w.Creds = [][]string{{"ASIA", "t"}} },
+		"an empty secret":       func(w *wireSession) { w.Creds = [][]string{{"ASIA", "t", "b", "p/", ""}} },
 		"two credentials":       func(w *wireSession) { w.Creds = [][]string{{"A", "t", "b", "p/", "s"}, {"B", "t", "b", "p/", "s"}} },
 		"something behind it":   func(w *wireSession) { w.Rest = []byte{0} },
 	} {

@@ -190,4 +190,9 @@ func TestListenTLS(t *testing.T) {
 	w.refused("the session of a workload elsewhere", err, fas.ErrRole)
 	_, err = c.Attach(ctx)
 	w.refused("a worker over TLS", err, fas.ErrRole)
+	w.ok(c.Close())
+	for range 50 {
+		_, err := c.Version(ctx)
+		w.refused("a closed client", err, fas.ErrClosed)
+	}
 }

@@ -58,9 +58,13 @@ func (f *Firewall) serve(ctx context.Context, c net.Conn, con *connection) error
 			if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
 				return nil
 			}
+			if errors.Is(err, errMalformed) {
+				_ = con.f.denyStranger(ctx, event(ctx, "firewall.connection", Request{}), "malformed-call", err)
+			}
 			return err
 		}
 		out := con.answer(ctx, s, &in)
+		clear(in.Evidence)
 		s.dropFDs()
 		err = s.send(out, out.Session, nil)
 		if errors.Is(err, errTooLong) {
@@ -97,6 +101,9 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 	refuse := func(reason string, err error) error { return con.refuse(ctx, in, reason, err) }
 	if con.worker && in.Op != "redeem" && in.Op != "exchange" {
 		return refuse("a-workers-connection", ErrRole)
+	}
+	if in.Evidence != nil && in.Op != "assume-own" && in.Op != "exchange" {
+		return refuse("malformed-call", ErrDenied)
 	}
 	if in.Request.Customization, err = parseOptional(in.Target); err != nil {
 		return refuse("malformed-target", ErrDenied)

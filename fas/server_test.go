@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
@@ -308,6 +309,7 @@ func TestMalformedCallsAreRecorded(t *testing.T) {
 		{`{"op":"catalog.list","session":"` + tenant.NewSessionID().String() + `"}`, "closed", "no-session"},
 		{`{"op":"catalog.create","create":{},"session":"` + tenant.NewSessionID().String() + `"}`, "closed", "no-session"},
 		{`{"op":"catalog.everything","session":"` + tenant.NewSessionID().String() + `"}`, "operation", "unknown-call"},
+		{`{"op":"version"}` + "\x00x", "denied", "malformed-call"},
 		{`{"op":"mint"}`, "operation", "unknown-call"},
 		{`{}`, "operation", "unknown-call"},
 	}
@@ -315,6 +317,23 @@ func TestMalformedCallsAreRecorded(t *testing.T) {
 		if out, err := frame(c, []byte(k.body)); err != nil || out["error"] != k.answer || len(out) != 1 {
 			t.Errorf("%s: %v, %v", k.body, out, err)
 		}
+	}
+	// What is no message at all ends its connection, and is on record too.
+	long := string(binary.BigEndian.AppendUint32(nil, 1<<20+1))
+	for _, m := range []string{string(message([]byte("not JSON"))), string(message([]byte(`{"op":5}`))), string(message([]byte("\x00sigv4\n{}"))), long} {
+		mine, other := sockets(t)
+		go func() { served <- srv.Serve(context.Background(), other) }()
+		if _, err := mine.Write([]byte(m)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-served; err == nil {
+			t.Errorf("%q is served", m)
+		}
+		if out, err := receive(mine); !errors.Is(err, io.EOF) {
+			t.Errorf("%q: %v, %v", m, out, err)
+		}
+		_ = mine.Close()
+		calls = append(calls, struct{ body, answer, reason string }{m, "", "malformed-call"})
 	}
 	if err := errors.Join(c.Close(), <-served, srv.Close(), log.Close()); err != nil {
 		t.Fatal(err)

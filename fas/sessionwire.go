@@ -13,24 +13,24 @@ import (
 // business in the buffers that encoding/json keeps. It is encoded and decoded
 // here, and nowhere else.
 
-// sessionRoom holds any session but for a token, so that no buffer that grew
-// leaves keys behind.
-const sessionRoom = 1 << 10
-
 // encode returns what decodeSession reads: each text and list behind its
 // length. The caller wipes it.
 func (s *Session) encode() []byte {
-	room := sessionRoom
-	if s.creds != nil {
-		room += len(s.creds.Token) + len(s.creds.Bucket) + len(s.creds.Prefix)
+	b := make([]byte, 0, 1<<10)
+	room := func(n int) {
+		if cap(b)-len(b) < n {
+			old := b
+			b = append(make([]byte, 0, 2*cap(b)+n), b...)
+			clear(old) // it may hold keys
+		}
 	}
-	b := make([]byte, 0, room)
-	number := func(n uint64) { b = binary.AppendUvarint(b, n) }
-	text := func(s string) { number(uint64(len(s))); b = append(b, s...) }
-	secret := func(p []byte) error { number(uint64(len(p))); b = append(b, p...); return nil }
+	number := func(n uint64) { room(binary.MaxVarintLen64); b = binary.AppendUvarint(b, n) }
+	text := func(s string) { number(uint64(len(s))); room(len(s)); b = append(b, s...) }
+	secret := func(p []byte) error { number(uint64(len(p))); room(len(p)); b = append(b, p...); return nil }
 	for _, id := range [...]string{s.id.String(), s.tenant.String(), idText(s.user), idText(s.customization), idText(s.collection), idText(s.snapshot)} {
 		text(id)
 	}
+	room(len(s.manifest))
 	b = append(b, s.manifest[:]...)
 	number(uint64(s.version))
 	number(uint64(s.expires.Unix()))
@@ -39,11 +39,16 @@ func (s *Session) encode() []byte {
 	for _, v := range s.verbs {
 		text(string(v))
 	}
+	number(uint64(len(s.spans)))
+	for _, p := range s.spans {
+		text(p.Name)
+		number(uint64(p.Took))
+	}
 	number(uint64(len(s.keys)))
 	for _, v := range slices.Sorted(maps.Keys(s.keys)) {
 		text(string(v))
 		if s.keys[v].Use(secret) != nil {
-			number(0) // destroyed meanwhile: no key, which nobody decodes
+			number(0) // destroyed meanwhile: none, which nobody decodes
 		}
 	}
 	if c := s.creds; c == nil {
@@ -56,11 +61,6 @@ func (s *Session) encode() []byte {
 		if c.Secret.Use(secret) != nil {
 			number(0)
 		}
-	}
-	number(uint64(len(s.spans)))
-	for _, p := range s.spans {
-		text(p.Name)
-		number(uint64(p.Took))
 	}
 	return b
 }
@@ -126,6 +126,9 @@ func decodeSession(b []byte) (s *Session, err error) {
 		s.verbs = append(s.verbs, Verb(r.text()))
 	}
 	for range r.count() {
+		s.spans = append(s.spans, Span{r.text(), time.Duration(r.number())})
+	}
+	for range r.count() {
 		v, k := Verb(r.text()), r.bytes()
 		if _, twice := s.keys[v]; twice || len(k) != 32 {
 			return s, ErrInternal
@@ -134,10 +137,11 @@ func decodeSession(b []byte) (s *Session, err error) {
 	}
 	if r.count() > 0 {
 		s.creds = &Credentials{AccessKeyID: r.text(), Token: r.text(), Bucket: r.text(), Prefix: r.text()}
-		s.creds.Secret = tenant.NewSecret(slices.Clone(r.bytes()))
-	}
-	for range r.count() {
-		s.spans = append(s.spans, Span{r.text(), time.Duration(r.number())})
+		secret := r.bytes()
+		if len(secret) == 0 {
+			return s, ErrInternal
+		}
+		s.creds.Secret = tenant.NewSecret(slices.Clone(secret))
 	}
 	if r.bad || len(r.b) > 0 || s.id.IsZero() || s.tenant.IsZero() || len(s.verbs) == 0 {
 		return s, ErrInternal

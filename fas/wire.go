@@ -109,9 +109,13 @@ func (s *stream) dropFDs() {
 func (s *stream) close() {
 	s.dropFDs()
 	_ = s.c.Close()
+	clear(s.buf[:cap(s.buf)])
 }
 
-var errTooLong = errors.New("fas: a message is too long")
+var (
+	errTooLong   = errors.New("fas: a message is too long")
+	errMalformed = errors.New("fas: not a message")
+)
 
 // A message is its length, JSON, and where bytes travel as they are a zero,
 // which no JSON has in it, and the bytes.
@@ -157,7 +161,7 @@ func (s *stream) receive(v any) (raw []byte, err error) {
 	}
 	n := int(binary.BigEndian.Uint32(s.buf))
 	if n > maxMessage {
-		return nil, fmt.Errorf("fas: a message of %d bytes", n)
+		return nil, fmt.Errorf("%w: %d bytes", errMalformed, n)
 	}
 	for len(s.buf) < 4+n {
 		if err := s.fill(); err != nil {
@@ -171,7 +175,8 @@ func (s *stream) receive(v any) (raw []byte, err error) {
 	clear(s.buf[rest:])
 	s.buf = s.buf[:rest]
 	if err != nil {
-		return nil, fmt.Errorf("fas: not a message: %w", err)
+		clear(raw)
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	return raw, nil
 }
@@ -194,7 +199,7 @@ func (s *stream) fill() error {
 		return err
 	}
 	if len(s.fds) > 1 {
-		return errors.New("fas: more than one descriptor with a message")
+		return fmt.Errorf("%w: more than one descriptor with it", errMalformed)
 	}
 	if n == 0 && m == 0 {
 		return io.EOF

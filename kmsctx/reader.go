@@ -38,6 +38,10 @@ type Reader struct {
 // message is not known before that either. ctx is asked at every frame. A
 // detached header goes before its body, with [io.MultiReader].
 //
+// Read may decrypt in its caller's buffer, which is wiped where the frame does
+// not verify: a buffer that others see meanwhile, such as a shared mapping, is
+// no place for it.
+//
 // Errors are those of [Envelope.Open] and r's.
 func (e *Envelope) NewReader(ctx context.Context, r io.Reader, want Context) (*Reader, error) {
 	if r == nil {
