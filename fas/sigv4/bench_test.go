@@ -20,7 +20,7 @@ type rewinding struct{ *bytes.Reader }
 func (rewinding) Close() error { return nil }
 
 // typical is a call as SDKs make it: a small JSON body, a session token.
-func typical(b *testing.B, c sigv4.Credentials, sign func(*http.Request, []byte, sigv4.Credentials) error) (*http.Request, func()) {
+func typical(b testing.TB, c sigv4.Credentials, sign func(*http.Request, []byte, sigv4.Credentials) error) (*http.Request, func()) {
 	body := []byte(`{"customizationArn":"arn:aws:codewhisperer:us-east-1:123456789012:customization/ABCDEF","fileContext":{"leftFileContent":"func main() {","rightFileContent":"}"}}` + "  ")
 	r := httptest.NewRequest(http.MethodPost, "/generateCompletions", bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
