@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -203,9 +202,9 @@ func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	handler, err := kmsserver.New(service, who, &kmsserver.Options{Refused: func(r *http.Request, err error) {
-		_ = log.Append(r.Context(), audit.Event{Time: time.Now(), Kind: "kms.request", Decision: audit.Deny, Reason: "not-accepted",
-			Detail: map[string]string{"error": clip(err.Error())}})
+	handler, err := kmsserver.New(service, who, &kmsserver.Options{Refused: func(r kmsserver.Refusal) {
+		_ = log.Append(r.Request.Context(), audit.Event{Time: time.Now(), Kind: "kms.request", Decision: audit.Deny, Reason: "not-accepted",
+			Detail: map[string]string{"error": clip(r.Err.Error())}})
 	}})
 	if err != nil {
 		return err

@@ -10,8 +10,8 @@
 // # What it refuses
 //
 // Before it reads an operation: requests that are not signed, are signed by
-// nobody, for another region or service, or at the wrong time; session tokens;
-// bodies above 256 KiB; anything but POST / with one JSON object. Then, with
+// nobody, for another region or service, or at the wrong time; signatures that
+// were used before; session tokens; bodies above 256 KiB; anything but POST / with one JSON object. Then, with
 // ValidationException or SerializationException: members that the operation
 // does not have here, to the letter, or has twice. A member that AWS knows and
 // this server does not is refused and never passed over: it may be what makes
@@ -29,13 +29,28 @@
 // the path. Grants are to one ARN to the letter, that of a session too. An
 // unknown access key and a wrong signature have one code.
 //
+// A signature is good once for what changes a key: a CreateGrant or EnableKey that
+// somebody kept does not bring back what was revoked or disabled meanwhile. AWS
+// does not say that it remembers signatures. Most SDKs sign the number of the call
+// and of the attempt, so that neither two equal calls nor a retry look like a
+// replay. boto3 and the AWS CLI do not: the second of two equal changes within one
+// second is answered ThrottlingException, a second after the first, and their retry
+// is served. What reads, and CreateKey, is served again for five seconds after the
+// first time.
+//
+// aws:SourceIp and aws:SecureTransport are those of the connection: behind a
+// proxy, the proxy's. No header changes them.
+//
 // # What it does not protect against
 //
-// A signature is good again for five minutes: whoever can read a request can
-// repeat it, and with CreateGrant or EnableKey bring back what was revoked or
-// disabled meanwhile; so use TLS beyond one machine. Names on grants keep a
-// repeated call from making a second one. Principals are the access keys of one
-// file, which is read once. Whoever reads that file is every principal.
+// Signatures that were used are remembered in this process, unless
+// [Options.Replay] says where else. So what was signed before the server began is
+// refused, except in the second in which it began and, by clients whose clocks
+// are ahead, for as long as they are, at most thirty seconds; a client whose
+// clock is behind waits until it has caught up. Two servers of one store each
+// take a signature once. What only reads can be repeated for five seconds. Whoever can read requests without TLS reads the answers
+// too. Principals are the access keys of one file, which is read once. Whoever
+// reads that file is every principal.
 //
 // Sources: AWS KMS API Reference; Smithy documentation, "AWS JSON 1.1 protocol".
 package kmsserver

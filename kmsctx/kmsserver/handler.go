@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
+	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 )
@@ -22,13 +24,31 @@ const maxBody = 256 << 10
 type Options struct {
 	// Refused is told why a request was refused before it became a call: calls
 	// are the service's to record. It must be safe for concurrent use.
-	Refused func(*http.Request, error)
+	Refused func(Refusal)
+	// Replay remembers which signatures were used. Nil means a store of this
+	// process for [ReplayEntries]; servers of one store need one that they share,
+	// and one that outlives them lets them take what was signed before they began.
+	Replay fas.ReplayStore
+}
+
+// Refusal is a request that did not become a call.
+type Refusal struct {
+	Request   *http.Request // its body is read
+	RequestID string
+	// AccessKeyID is what the request claims, at most 128 bytes of whatever it
+	// is; empty without a claim.
+	AccessKeyID string
+	// Principal is the ARN of who signed the request, where it is known that it
+	// is not a replay. Empty means that anybody may have sent it.
+	Principal string
+	Err       error
 }
 
 type handler struct {
 	service    *localkms.Service
 	principals *Principals
 	verifier   *sigv4.Verifier
+	used       *used
 	o          Options
 }
 
@@ -38,13 +58,16 @@ func New(s *localkms.Service, p *Principals, opts *Options) (http.Handler, error
 	if s == nil || p == nil {
 		return nil, fmt.Errorf("%w: a server needs a service and principals", ErrConfig)
 	}
-	v, err := sigv4.NewVerifier(p.key, sigv4.Options{Region: s.Region(), Service: "kms"})
+	v, err := sigv4.NewVerifier(p.key, sigv4.Options{Region: s.Region(), Service: "kms", MaxPast: signatureLife})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	h := &handler{service: s, principals: p, verifier: v}
 	if opts != nil {
 		h.o = *opts
+	}
+	if h.used, err = newUsed(h.o.Replay, time.Now()); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	return h, nil
 }
@@ -71,9 +94,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 var errRequest = errors.New("a call is POST / with one JSON object and X-Amz-Target: TrentService.NAME")
 
 func (h *handler) serve(r *http.Request, id string) ([]byte, error) {
+	var who localkms.Principal
 	refuse := func(err error) ([]byte, error) {
 		if h.o.Refused != nil {
-			h.o.Refused(r, err)
+			h.o.Refused(Refusal{r, id, claimed(r), who.ARN, err})
 		}
 		return nil, err
 	}
@@ -86,7 +110,8 @@ func (h *handler) serve(r *http.Request, id string) ([]byte, error) {
 		return refuse(err)
 	}
 	defer clear(body)
-	if err := h.verifier.Verify(evidence, time.Now()); err != nil {
+	now := time.Now()
+	if err := h.verifier.Verify(evidence, now); err != nil {
 		return refuse(err)
 	}
 	if _, ok := evidence.Header("X-Amz-Security-Token"); ok {
@@ -101,13 +126,33 @@ func (h *handler) serve(r *http.Request, id string) ([]byte, error) {
 	if !ok {
 		return refuse(errOperation)
 	}
-	who := h.principals.byKey[evidence.AccessKeyID()].who
-	who.RequestID = id
-	out, err := op(r.Context(), h.service, who, body)
+	if err := h.used.claim(r.Context(), evidence, now, op.once); err != nil {
+		return refuse(err)
+	}
+	who = h.principals.byKey[evidence.AccessKeyID()].who
+	who.RequestID, who.Peer = id, peer(r)
+	out, err := op.run(r.Context(), h.service, who, body)
 	if errors.Is(err, errSerialization) || errors.As(err, new(unknownMember)) {
 		return refuse(err)
 	}
 	return out, err
+}
+
+// peer is the other end of the connection. What headers say of it is whatever
+// the caller likes.
+func peer(r *http.Request) *localkms.Peer {
+	p := &localkms.Peer{Secure: r.TLS != nil}
+	if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		p.Addr = a.Addr()
+	}
+	return p
+}
+
+// claimed is the access key ID that a request says it is signed with.
+func claimed(r *http.Request) string {
+	_, id, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	id, _, _ = strings.Cut(id, "/")
+	return id[:min(len(id), 128)]
 }
 
 var errOperation = errors.New("no such operation here")
@@ -128,6 +173,10 @@ func answer(err error) (int, string, string) {
 		return 400, "SerializationException", err.Error()
 	case errors.Is(err, errOperation), errors.Is(err, errRequest):
 		return 400, "UnknownOperationException", err.Error()
+	case errors.Is(err, errAgain):
+		return 400, "ThrottlingException", "this very request was made before within the second: sign it again"
+	case errors.Is(err, ErrReplayed):
+		return 400, "InvalidSignatureException", "the signature was used before, or made before the server began: sign the request again"
 	case errors.Is(err, sigv4.ErrNoSignature):
 		return 400, "MissingAuthenticationTokenException", "the request is not signed"
 	case errors.Is(err, sigv4.ErrTooLarge):

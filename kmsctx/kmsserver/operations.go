@@ -10,13 +10,23 @@ import (
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 )
 
-// operation decodes a body, makes the call and encodes what it returned.
-type operation func(ctx context.Context, s *localkms.Service, who localkms.Principal, body []byte) ([]byte, error)
+// operation is one that the server has.
+type operation struct {
+	// run decodes a body, makes the call and encodes what it returned.
+	run func(ctx context.Context, s *localkms.Service, who localkms.Principal, body []byte) ([]byte, error)
+	// once says that it changes a key: the same request, sent again, could undo
+	// what was done since.
+	once bool
+}
 
 var errSerialization = errors.New("not the members of this operation")
 
+func once[I, O any](f func(*localkms.Service, context.Context, localkms.Principal, *I) (*O, error)) operation {
+	return operation{call(f).run, true}
+}
+
 func call[I, O any](f func(*localkms.Service, context.Context, localkms.Principal, *I) (*O, error)) operation {
-	return func(ctx context.Context, s *localkms.Service, who localkms.Principal, body []byte) ([]byte, error) {
+	run := func(ctx context.Context, s *localkms.Service, who localkms.Principal, body []byte) ([]byte, error) {
 		in := new(I)
 		if err := strict(body); err != nil {
 			return nil, errSerialization
@@ -39,20 +49,21 @@ func call[I, O any](f func(*localkms.Service, context.Context, localkms.Principa
 		}
 		return bytes.TrimSpace(b.Bytes()), nil
 	}
+	return operation{run: run}
 }
 
 var operations = map[string]operation{
-	"CancelKeyDeletion":               call((*localkms.Service).CancelKeyDeletion),
-	"CreateAlias":                     call((*localkms.Service).CreateAlias),
-	"CreateGrant":                     call((*localkms.Service).CreateGrant),
+	"CancelKeyDeletion":               once((*localkms.Service).CancelKeyDeletion),
+	"CreateAlias":                     once((*localkms.Service).CreateAlias),
+	"CreateGrant":                     once((*localkms.Service).CreateGrant),
 	"CreateKey":                       call((*localkms.Service).CreateKey),
 	"Decrypt":                         call((*localkms.Service).Decrypt),
-	"DeleteAlias":                     call((*localkms.Service).DeleteAlias),
+	"DeleteAlias":                     once((*localkms.Service).DeleteAlias),
 	"DescribeKey":                     call((*localkms.Service).DescribeKey),
-	"DisableKey":                      call((*localkms.Service).DisableKey),
-	"DisableKeyRotation":              call((*localkms.Service).DisableKeyRotation),
-	"EnableKey":                       call((*localkms.Service).EnableKey),
-	"EnableKeyRotation":               call((*localkms.Service).EnableKeyRotation),
+	"DisableKey":                      once((*localkms.Service).DisableKey),
+	"DisableKeyRotation":              once((*localkms.Service).DisableKeyRotation),
+	"EnableKey":                       once((*localkms.Service).EnableKey),
+	"EnableKeyRotation":               once((*localkms.Service).EnableKeyRotation),
 	"Encrypt":                         call((*localkms.Service).Encrypt),
 	"GenerateDataKey":                 call((*localkms.Service).GenerateDataKey),
 	"GenerateDataKeyWithoutPlaintext": call((*localkms.Service).GenerateDataKeyWithoutPlaintext),
@@ -65,13 +76,13 @@ var operations = map[string]operation{
 	"ListKeys":                        call((*localkms.Service).ListKeys),
 	"ListResourceTags":                call((*localkms.Service).ListResourceTags),
 	"ListRetirableGrants":             call((*localkms.Service).ListRetirableGrants),
-	"PutKeyPolicy":                    call((*localkms.Service).PutKeyPolicy),
+	"PutKeyPolicy":                    once((*localkms.Service).PutKeyPolicy),
 	"ReEncrypt":                       call((*localkms.Service).ReEncrypt),
-	"RetireGrant":                     call((*localkms.Service).RetireGrant),
-	"RevokeGrant":                     call((*localkms.Service).RevokeGrant),
-	"RotateKeyOnDemand":               call((*localkms.Service).RotateKeyOnDemand),
-	"ScheduleKeyDeletion":             call((*localkms.Service).ScheduleKeyDeletion),
-	"TagResource":                     call((*localkms.Service).TagResource),
-	"UntagResource":                   call((*localkms.Service).UntagResource),
-	"UpdateAlias":                     call((*localkms.Service).UpdateAlias),
+	"RetireGrant":                     once((*localkms.Service).RetireGrant),
+	"RevokeGrant":                     once((*localkms.Service).RevokeGrant),
+	"RotateKeyOnDemand":               once((*localkms.Service).RotateKeyOnDemand),
+	"ScheduleKeyDeletion":             once((*localkms.Service).ScheduleKeyDeletion),
+	"TagResource":                     once((*localkms.Service).TagResource),
+	"UntagResource":                   once((*localkms.Service).UntagResource),
+	"UpdateAlias":                     once((*localkms.Service).UpdateAlias),
 }

@@ -44,7 +44,8 @@ var (
 //
 // policy is what the account allows the principal where a key's policy leaves it
 // to the account; without it, key policies and grants alone decide. The account's
-// root needs none. Errors wrap [ErrConfig] and repeat no secret.
+// root needs none. Conditions on keys that no call has are refused, see
+// [localkms.CheckPolicy]. Errors wrap [ErrConfig] and repeat no secret.
 func ParsePrincipals(b []byte) (*Principals, error) {
 	if len(b) > maxPrincipals {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrConfig, maxPrincipals)
@@ -83,7 +84,10 @@ func ParsePrincipals(b []byte) (*Principals, error) {
 		who := localkms.Principal{ARN: p.ARN}
 		if len(p.Policy) > 0 {
 			var err error
-			if who.Policy, err = policy.Parse(p.Policy); err != nil {
+			if who.Policy, err = policy.Parse(p.Policy); err == nil {
+				err = localkms.CheckPolicy(who.Policy)
+			}
+			if err != nil {
 				return bad("policy: " + err.Error())
 			}
 		}

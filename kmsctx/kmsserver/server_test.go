@@ -3,6 +3,7 @@ package kmsserver_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,18 +54,25 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// serve runs a server until the test ends.
-func serve(t testing.TB, o *localkms.Options) (url string, rec *events) {
+// handle makes the handler of a new store.
+func handle(t testing.TB, o *localkms.Options, so *kmsserver.Options) (http.Handler, *events) {
 	t.Helper()
 	store, err := localkms.Open(t.TempDir(), tenant.NewSecret(bytes.Repeat([]byte{1}, 32)))
 	must(t, err)
-	rec = &events{}
+	rec := &events{}
 	s, err := localkms.NewService(store, rec, o)
 	must(t, err)
 	who, err := kmsserver.ParsePrincipals([]byte(principals))
 	must(t, err)
-	h, err := kmsserver.New(s, who, nil)
+	h, err := kmsserver.New(s, who, so)
 	must(t, err)
+	return h, rec
+}
+
+// serve runs a server until the test ends.
+func serve(t testing.TB, o *localkms.Options) (url string, rec *events) {
+	t.Helper()
+	h, rec := handle(t, o, nil)
 	l, err := kmsserver.Listen("127.0.0.1:0", nil)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -95,6 +103,7 @@ func raw(t testing.TB, url string, change func(r *http.Request), target, body st
 	must(t, err)
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	r.Header.Set("X-Amz-Target", target)
+	r.Header.Set("X-Amz-Test", rand.Text()) // as SDKs number their calls
 	must(t, sign(r, body, "us-east-1", "kms", time.Now()))
 	if change != nil {
 		change(r)
@@ -221,6 +230,7 @@ func TestParsePrincipals(t *testing.T) {
 		"wildcard":          {"user/user", "user/*"},
 		"no ARN":            {account + "user/user", "user"},
 		"a bad policy":      {"kms:ListKeys", "*:*"},
+		"a bad condition":   {`"Resource": "*"`, `"Resource": "*", "Condition": {"StringEquals": {"aws:SourceVpce": "x"}}`},
 		"something follows": {principals, principals + "{}"},
 		"nobody":            {principals, `{"principals": []}`},
 		"nothing":           {principals, ``},

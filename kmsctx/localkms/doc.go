@@ -42,6 +42,38 @@
 //	                      key that has not 32 bytes
 //	kmsctx.ErrContext     the zero context; a constraint that no context can meet
 //
+// # Condition keys
+//
+// A condition on another key is refused, in a key's policy when it is put and
+// in a principal's at every call: a Deny by a key that no call has would never
+// deny. As on AWS, a Deny by a key that this one call lacks does not apply,
+// unless its operator is a negated one, Null or IfExists.
+//
+//	every call             aws:PrincipalArn, aws:PrincipalAccount,
+//	                       aws:PrincipalType, aws:CurrentTime, aws:EpochTime,
+//	                       aws:RequestedRegion, aws:ResourceAccount,
+//	                       aws:PrincipalIsAWSService and aws:ViaAWSService,
+//	                       which are false, kms:CallerAccount
+//	of IAM users           aws:username
+//	over a network         aws:SourceIp, aws:SecureTransport; see [Peer]
+//	about a key            kms:KeySpec, kms:KeyUsage, kms:KeyOrigin,
+//	                       kms:MultiRegion, kms:ResourceAliases,
+//	                       aws:ResourceTag/KEY, kms:RequestAlias where the call
+//	                       names an alias
+//	cryptographic          kms:EncryptionContext:KEY, kms:EncryptionContextKeys,
+//	                       kms:EncryptionAlgorithm; ReEncrypt:
+//	                       kms:ReEncryptOnSameKey
+//	grants                 kms:GrantIsForAWSResource; CreateGrant:
+//	                       kms:GranteePrincipal, kms:RetiringPrincipal,
+//	                       kms:GrantConstraintType, kms:GrantOperations
+//	tags                   aws:TagKeys, aws:RequestTag/KEY
+//	CreateKey, PutKeyPolicy   kms:BypassPolicyLockoutSafetyCheck
+//	EnableKeyRotation      kms:RotationPeriodInDays
+//	ScheduleKeyDeletion    kms:ScheduleKeyDeletionPendingWindowInDays
+//	no call                kms:ViaService, aws:CalledVia, aws:CalledViaFirst,
+//	                       aws:CalledViaLast, aws:SourceArn, aws:SourceAccount:
+//	                       nobody here is an AWS service
+//
 // A [KMS] and a [Service] are safe for concurrent use, and so is a directory:
 // several processes may open it. A change is made to what the file says under
 // a lock, and is on disk (temporary file, fsync, rename, fsync of the

@@ -356,6 +356,9 @@ func sortedTags(m map[string]string) []Tag {
 // caller from changing it again.
 func (c *call) setPolicy(id string, k *key, text string, bypass bool) error {
 	p, err := parsePolicy([]byte(text))
+	if err == nil {
+		err = p.check()
+	}
 	if err != nil {
 		return err
 	}

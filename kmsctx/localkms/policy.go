@@ -24,6 +24,7 @@ type keyStatement struct {
 	anyone     bool
 	principals []string
 	document   *policy.Document
+	undecided  error // a condition that calls have nothing for
 }
 
 func fmtErr(err error, format string, args ...any) error {
@@ -101,7 +102,19 @@ func parseStatement(version string, raw []byte) (s keyStatement, err error) {
 	if s.document, err = policy.Parse(rest); err != nil {
 		return s, fmtErr(ErrPolicy, "%v", err)
 	}
+	s.undecided = CheckPolicy(s.document)
 	return s, nil
+}
+
+// check refuses what a store may hold and nobody may put: statements that
+// cannot be decided.
+func (p *keyPolicy) check() error {
+	for _, s := range p.statements {
+		if s.undecided != nil {
+			return s.undecided
+		}
+	}
+	return nil
 }
 
 var (
@@ -199,6 +212,9 @@ func (p *keyPolicy) decide(who, account string, r policy.Request) (v verdict) {
 		viaRoot := slices.Contains(s.principals, rootARN(home))
 		if !direct && !viaRoot {
 			continue
+		}
+		if s.undecided != nil && r.Action != "kms:PutKeyPolicy" {
+			return verdict{denied: true} // of whoever puts another policy in its place
 		}
 		switch s.document.Evaluate(r) {
 		case policy.Deny:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/cloisterdev/cloister/fas/policy"
@@ -20,6 +19,17 @@ type Principal struct {
 	Policy *policy.Document
 	// RequestID names the call in records.
 	RequestID string
+	// Peer is where the call came from. Nil means from this process: it has
+	// neither aws:SecureTransport nor aws:SourceIp then.
+	Peer *Peer
+}
+
+// check refuses a caller whom nothing could be decided for.
+func (p *Principal) check() error {
+	if !validPrincipal(p.ARN) {
+		return ErrNotAuthorized
+	}
+	return CheckPolicy(p.Policy)
 }
 
 // Event is one call, as it is recorded.
@@ -146,10 +156,11 @@ func finish[T any](ctx context.Context, c *call, out *T, err error) (*T, error) 
 // read runs a call that changes nothing.
 func read[T any](ctx context.Context, c *call, encrypt bool, f func() (*T, error)) (*T, error) {
 	var out *T
-	var err error
-	if !validPrincipal(c.who.ARN) {
-		err = ErrNotAuthorized
-	} else if c.st, err = c.s.kms.state(encrypt); err == nil {
+	err := c.who.check()
+	if err == nil {
+		c.st, err = c.s.kms.state(encrypt)
+	}
+	if err == nil {
 		out, err = f()
 	}
 	return finish(ctx, c, out, err)
@@ -161,10 +172,8 @@ func write[T any](ctx context.Context, c *call, f func() (*T, error)) (out *T, e
 	recorded := false
 	err = c.s.kms.change(func(st *state) (bool, error) {
 		c.st = st
-		var err error
-		if !validPrincipal(c.who.ARN) {
-			err = ErrNotAuthorized
-		} else {
+		err := c.who.check()
+		if err == nil {
 			out, err = f()
 		}
 		out, err = finish(ctx, c, out, err)
@@ -256,19 +265,6 @@ func (c *call) allowAccount(op string, more map[string]string, multi map[string]
 		return ErrNotAuthorized
 	}
 	return nil
-}
-
-func (c *call) common(more map[string]string) map[string]string {
-	who, account := c.who.ARN, accountOf(c.who.ARN)
-	if role := roleOf(who); role != "" {
-		who = role
-	}
-	ctx := map[string]string{"aws:principalarn": who, "aws:principalaccount": account, "kms:calleraccount": account,
-		"aws:currenttime": c.now.UTC().Format(time.RFC3339), "aws:epochtime": strconv.FormatInt(c.now.Unix(), 10), "aws:requestedregion": c.s.o.Region}
-	for k, v := range more {
-		ctx[k] = v
-	}
-	return ctx
 }
 
 func (c *call) request(id string, k *key, a access) policy.Request {
