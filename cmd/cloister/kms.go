@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
@@ -202,10 +201,9 @@ func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	handler, err := kmsserver.New(service, who, &kmsserver.Options{Refused: func(r kmsserver.Refusal) {
-		_ = log.Append(r.Request.Context(), audit.Event{Time: time.Now(), Kind: "kms.request", Decision: audit.Deny, Reason: "not-accepted",
-			Detail: map[string]string{"error": clip(r.Err.Error())}})
-	}})
+	refusals := &refusals{log: log}
+	defer refusals.flush()
+	handler, err := kmsserver.New(service, who, &kmsserver.Options{Refused: refusals.add})
 	if err != nil {
 		return err
 	}
@@ -230,48 +228,4 @@ Point AWS SDKs and the AWS CLI at it; the access keys are those of %s:
   aws kms create-key
 `, scheme, l.Addr(), a.principals, scheme, l.Addr(), a.region)
 	return kmsserver.Serve(ctx, l, handler)
-}
-
-// kmsAudit writes the service's events to the audit log: what was granted is
-// durable before it is answered.
-type kmsAudit struct{ log audit.Recorder }
-
-// Record implements [localkms.Recorder].
-func (k kmsAudit) Record(ctx context.Context, e localkms.Event) error {
-	ev := audit.Event{Time: e.Time, Kind: "kms." + strings.ToLower(e.Operation), Decision: audit.Allow, Reason: "ok", Detail: map[string]string{}}
-	for name, v := range map[string]string{"principal": e.Principal, "request": e.RequestID, "key": e.KeyID, "to_key": e.ToKeyID, "grant": e.GrantID, "grantee": e.Grantee,
-		"context": contextText(e.Context), "to_context": contextText(e.ToContext)} {
-		if v != "" {
-			ev.Detail[name] = clip(v)
-		}
-	}
-	if e.DryRun {
-		ev.Detail["dry_run"] = "true"
-	}
-	if e.Code != "" {
-		ev.Decision, ev.Reason = audit.Deny, strings.ToLower(e.Code)
-		return k.log.Append(ctx, ev)
-	}
-	return k.log.Record(ctx, ev)
-}
-
-func contextText(pairs map[string]string) string {
-	if len(pairs) == 0 {
-		return ""
-	}
-	b, err := json.Marshal(pairs)
-	if err != nil {
-		return "unreadable"
-	}
-	return string(b)
-}
-
-// clip keeps what an audit record can hold, and the digest of what it cannot:
-// a caller must not be able to hide a context behind a long pair.
-func clip(s string) string {
-	const most = 900
-	if len(s) > most {
-		return fmt.Sprintf("%s... sha256:%x", s[:most], sha256.Sum256([]byte(s)))
-	}
-	return s
 }
