@@ -6,11 +6,36 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
 	"github.com/cloisterdev/cloister/kmsctx"
 )
+
+// A withheld key that the context lacks was meant for another pair, and nothing
+// is sealed that would show that one.
+func TestWithheldKeyIsThere(t *testing.T) {
+	t.Parallel()
+	e := envelope(t, 1, &kmsctx.Options{Withheld: []string{"tenant"}, AllowRewrap: true})
+	good, typo := ec(t, "tenant", "a"), ec(t, "tenent", "a")
+	ctx := t.Context()
+	for name, c := range map[string]kmsctx.Context{"": good, "a slip": typo} {
+		_, err1 := e.Seal(ctx, nil, text(5), c)
+		_, err2 := e.NewWriter(ctx, io.Discard, c)
+		_, err3 := e.EncryptReader(ctx, bytes.NewReader(text(5)), c)
+		_, head, err4 := e.NewDetachedWriter(ctx, io.Discard, good)
+		_, err5 := e.Rewrap(ctx, head, good, nil, c)
+		if err4 != nil {
+			t.Fatal(err4)
+		}
+		for i, err := range []error{err1, err2, err3, err5} {
+			if (name == "") != (err == nil) || err != nil && !errors.Is(err, kmsctx.ErrContext) {
+				t.Errorf("%q, way %d: %v", name, i, err)
+			}
+		}
+	}
+}
 
 func TestWithheld(t *testing.T) {
 	t.Parallel()

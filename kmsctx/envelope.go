@@ -46,7 +46,7 @@ type Options struct {
 	RequiredKeys []string
 	// Withheld are keys whose pairs are authenticated and not stored: a
 	// message does not name them, and opens only for who knows their values.
-	// A reader needs the same list.
+	// A reader needs the same list. What is sealed must have them all.
 	Withheld []string
 	// Subset accepts a message whose context has more pairs than the reader
 	// expects. Without it both must be equal.
@@ -150,6 +150,20 @@ func (e *Envelope) accepts(ec Context) error {
 	return nil
 }
 
+// writes is accepts for a message that is made: a withheld key that the context
+// has not was meant for another pair, which would be stored.
+func (e *Envelope) writes(ec Context) error {
+	if err := e.accepts(ec); err != nil {
+		return err
+	}
+	for k := range e.withheld {
+		if _, ok := ec.pairs[k]; !ok {
+			return fail(ErrContext, "it lacks the withheld key %q", k)
+		}
+	}
+	return nil
+}
+
 // work is the scratch space of one message, or of one goroutine of one.
 type work struct {
 	content contentKeys
@@ -194,7 +208,7 @@ func generate(ctx context.Context, ring Keyring, ec Context, size int64) (dk *Da
 // begin appends the header of a new message and sets up w for its frames.
 // room is how much will follow the header.
 func (e *Envelope) begin(ctx context.Context, dst []byte, ec Context, size int64, room int, w *work) (_ []byte, sig *signing, err error) {
-	if err := e.accepts(ec); err != nil {
+	if err := e.writes(ec); err != nil {
 		return nil, nil, err
 	}
 	if err := ctx.Err(); err != nil {

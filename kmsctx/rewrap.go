@@ -41,7 +41,7 @@ func (e *Envelope) rewrap(ctx context.Context, head []byte, want Context, w Wrap
 			return nil, fail(ErrUnsupported, "the keyring cannot wrap a data key")
 		}
 	}
-	if err := e.accepts(to); err != nil {
+	if err := e.writes(to); err != nil {
 		return nil, err
 	}
 	h, err := parseDetached(head, e.l)
