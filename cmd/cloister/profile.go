@@ -77,18 +77,18 @@ func repeated(fs *flag.FlagSet, to *[]string, name, help string) {
 func profileNew(fs *flag.FlagSet, args []string, out io.Writer) error {
 	var p, flags profile.Profile
 	from := fs.String("from", "", "FILE with a profile as JSON, or with an envelope, whose next version it becomes; flags override it")
-	fs.StringVar(&flags.ID, "id", "", "the profile's name")
+	fs.StringVar(&flags.ID, "id", "", "the profile's name (required)")
 	fs.IntVar(&flags.Version, "version", 0, "counts up; default 1, or the next one")
-	repeated(fs, &flags.Operations, "operation", "a signed path that it serves, such as /Name; again for more")
-	repeated(fs, &flags.Callers, "caller", "a workload that may use it, or * for every one; again for more")
-	allow := fs.String("allow", "", "FILE with the policy that bounds its sessions")
-	fs.StringVar(&flags.Bind, "bind", "", "what names the resource: /json/pointer, path:name, query:name or header:name")
+	repeated(fs, &flags.Operations, "operation", "a signed path that it serves, such as /Name; again for more (required)")
+	repeated(fs, &flags.Callers, "caller", "a workload that may use it, or * for every one; again for more (required)")
+	allow := fs.String("allow", "", "FILE with the policy that bounds its sessions (required)")
+	fs.StringVar(&flags.Bind, "bind", "", "what names the resource: /json/pointer, path:name, query:name or header:name (required)")
 	fs.StringVar(&flags.Audience, "audience", "", "the resource service that sessions are for; default "+profile.DefaultAudience)
 	fs.Func("min-level", "how much the evidence must prove: digest, canonical or body; default body", func(s string) error { flags.MinLevel = profile.Level(s); return nil })
-	fs.IntVar(&flags.TTL, "ttl", 0, "the life of a session in seconds, at most 900")
+	fs.IntVar(&flags.TTL, "ttl", 0, "the life of a session in seconds, at most 900 (required)")
 	fs.IntVar(&flags.MaxExchanges, "max-exchanges", 0, "sessions for one signed call; default 1")
 	begin := fs.String("not-before", "", "the start of its validity, as 2026-01-31T00:00:00Z; default now")
-	days := fs.Int("days", 0, "how long it is valid, at most 400")
+	days := fs.Int("days", 0, "how long it is valid, at most 400 (required)")
 	payload := fs.String("payload", "", "FILE that gets the bytes to sign, for ssh-keygen")
 	if _, err := files(fs, args, 0, errProfileNew); err != nil {
 		return err
@@ -143,9 +143,22 @@ func profileNew(fs *flag.FlagSet, args []string, out io.Writer) error {
 		}
 		p.Allow = b
 	}
+	var missing []string
+	for _, f := range []struct {
+		name string
+		none bool
+	}{{"--id", p.ID == ""}, {"--operation", len(p.Operations) == 0}, {"--caller", len(p.Callers) == 0}, {"--allow", *allow == "" && len(p.Allow) == 0},
+		{"--bind", p.Bind == ""}, {"--ttl", p.TTL == 0}, {"--days", p.NotAfter.IsZero()}} {
+		if f.none {
+			missing = append(missing, f.name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: profile new lacks %s; --from takes them from a profile that has them", errUsage, strings.Join(missing, ", "))
+	}
 	doc, err := policy.Parse(p.Allow)
 	if err != nil {
-		return fmt.Errorf("allow: %w", err)
+		return fmt.Errorf("--allow: %w", err)
 	}
 	if p.Allow, err = json.Marshal(doc); err != nil {
 		return err

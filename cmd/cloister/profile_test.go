@@ -98,6 +98,8 @@ func TestProfileUsage(t *testing.T) {
 	} {
 		d.expect(2, "usage: cloister profile", args...)
 	}
+	d.expect(2, "lacks --operation, --caller, --allow, --bind, --ttl, --days;", "new", "--id", "x")
+	d.expect(2, "lacks --caller;", "new", "--id", "x", "--operation", "/A", "--allow", d.path("allow.json"), "--bind", "/a", "--ttl", "1", "--days", "1")
 	d.expect(0, "-payload", "show", "--help")
 }
 
@@ -105,13 +107,12 @@ func TestProfileNewRefuses(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	for want, args := range map[string][]string{
-		"callers are required":     {"new", "--id", "x", "--operation", "/A", "--allow", d.path("allow.json"), "--bind", "/a", "--ttl", "1", "--days", "1"},
 		"ttl must be":              d.draft("--ttl", "901"),
 		"at most 400 days":         d.draft("--days", "401"),
 		"bind":                     d.draft("--bind", "cookie:a"),
 		"min_level":                d.draft("--min-level", "digest"),
 		"version counts up":        d.draft("--version", "-1"),
-		"allow: policy: empty":     {"new", "--id", "x"},
+		"allow: policy: empty":     d.draft("--allow", d.put("empty.json", "")),
 		"allow: policy: malformed": d.draft("--allow", d.put("bad.json", `{"Version":"2012-10-17"}`)),
 		"no such file":             d.draft("--from", d.path("nothing")),
 		"unknown field":            {"new", "--from", d.put("typo.json", `{"id":"x","caller":["a"]}`)},
