@@ -122,6 +122,9 @@ func (c *call) decrypt(name string, ciphertext []byte, tokens []string, a access
 	if name == "" {
 		name = b.key
 		if c.st.live(name, c.now) == nil {
+			if err := c.unknown(name); err != ErrUnknown {
+				return "", nil, nil, err
+			}
 			return "", nil, nil, ErrInvalidCiphertext
 		}
 	}
@@ -173,11 +176,9 @@ func (s *Service) ReEncrypt(ctx context.Context, who Principal, in *ReEncryptInp
 			return nil, err
 		}
 		// Both keys are known before either is used: policies may ask whether
-		// they are one.
-		toID, to, err := c.resolve(in.DestinationKeyID)
-		if err != nil {
-			return nil, err
-		}
+		// they are one. That the second is not there is said after the first
+		// has been used, as that it may not be used is.
+		toID, _, _ := c.resolve(in.DestinationKeyID)
 		same := access{op: "ReEncryptFrom", grantOp: "ReEncryptFrom", pairs: in.SourceEncryptionContext, more: map[string]string{"kms:encryptionalgorithm": algorithm}}
 		b, _ := parseBlob(in.CiphertextBlob)
 		same.more["kms:reencryptonsamekey"] = strconv.FormatBool(b.key == toID)
@@ -188,7 +189,7 @@ func (s *Service) ReEncrypt(ctx context.Context, who Principal, in *ReEncryptInp
 		defer clear(plain)
 		granted := c.event.GrantID
 		same.op, same.grantOp, same.pairs = "ReEncryptTo", "ReEncryptTo", in.DestinationEncryptionContext
-		_, _, canon, err := c.forUse(in.DestinationKeyID, in.GrantTokens, same)
+		toID, to, canon, err := c.forUse(in.DestinationKeyID, in.GrantTokens, same)
 		if err != nil {
 			return nil, err
 		}

@@ -25,7 +25,10 @@
 //	                      constraint the context does not meet look alike
 //	ErrKeyDisabled        a disabled key, from the next call on
 //	ErrPendingDeletion    a key that is to be deleted
-//	ErrUnknown            no such key, alias or grant
+//	ErrUnknown            no such key, alias or grant; [Service] tells it of keys
+//	                      and aliases to whom the account lets describe them,
+//	                      and others hear ErrNotAuthorized, as of one that is
+//	                      there and not theirs
 //	ErrInvalidCiphertext  altered, or under another context: these cannot be
 //	                      told apart, by design; [KMS] adds: of another key
 //	ErrIncorrectKey       of another key than the caller named

@@ -2,6 +2,7 @@ package localkms
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -129,6 +130,9 @@ func (s *Service) RetireGrant(ctx context.Context, who Principal, in *RetireGran
 				return nil, err
 			}
 		}
+		if k.Delete > 0 {
+			return nil, ErrPendingDeletion
+		}
 		delete(c.st.Grants, id)
 		return &Empty{}, nil
 	})
@@ -155,12 +159,16 @@ func (s *Service) RevokeGrant(ctx context.Context, who Principal, in *RevokeGran
 		if _, _, err := c.grantOf(in.KeyID, in.GrantID, false); err != nil {
 			return nil, err
 		}
+		if k.Delete > 0 {
+			return nil, ErrPendingDeletion
+		}
 		delete(c.st.Grants, in.GrantID)
 		return &Empty{}, nil
 	})
 }
 
-// grantOf finds a grant by its ID, and by its key unless a token named it.
+// grantOf finds a grant by its ID, and by its key unless a token named it. A key
+// that is not there has no grants, like one that has not this one.
 func (c *call) grantOf(keyName, id string, byToken bool) (*grant, *key, error) {
 	if id == "" || len(id) > 128 {
 		return nil, nil, ErrGrantID
@@ -168,7 +176,7 @@ func (c *call) grantOf(keyName, id string, byToken bool) (*grant, *key, error) {
 	g := c.st.Grants[id]
 	if !byToken {
 		keyID, _, err := c.resolve(keyName)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrNotAuthorized) {
 			return nil, nil, err
 		}
 		if g != nil && g.KeyID != keyID {
@@ -176,18 +184,17 @@ func (c *call) grantOf(keyName, id string, byToken bool) (*grant, *key, error) {
 		}
 	}
 	if g == nil || g.capability() {
-		return nil, nil, fmtErr(ErrUnknown, "no such grant")
+		return nil, nil, errNoGrant
 	}
-	c.event.GrantID = id
-	_, k, err := c.known(g.KeyID)
-	if err != nil {
-		return nil, nil, err
+	k := c.st.live(g.KeyID, c.now)
+	if k == nil {
+		return nil, nil, errNoGrant
 	}
-	if k.Delete > 0 {
-		return nil, nil, ErrPendingDeletion
-	}
+	c.event.KeyID, c.event.GrantID = g.KeyID, id
 	return g, k, nil
 }
+
+var errNoGrant = fmtErr(ErrUnknown, "no such grant")
 
 // GrantEntry is one entry of ListGrants and ListRetirableGrants.
 type GrantEntry struct {

@@ -2,6 +2,7 @@ package localkms
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ func (s *Service) UpdateAlias(ctx context.Context, who Principal, in *AliasInput
 		}
 		a := c.st.Aliases[in.AliasName]
 		if a == nil {
-			return nil, fmtErr(ErrUnknown, "no such alias")
+			return nil, c.unknown(in.AliasName)
 		}
 		if err := c.allowOld("UpdateAlias", a.Key); err != nil {
 			return nil, err
@@ -72,7 +73,7 @@ func (s *Service) DeleteAlias(ctx context.Context, who Principal, in *AliasNameI
 		}
 		a := c.st.Aliases[in.AliasName]
 		if a == nil {
-			return nil, fmtErr(ErrUnknown, "no such alias")
+			return nil, c.unknown(in.AliasName)
 		}
 		if err := c.allowOld("DeleteAlias", a.Key); err != nil {
 			return nil, err
@@ -152,7 +153,10 @@ func (s *Service) ListAliases(ctx context.Context, who Principal, in *KeyPageInp
 		id := ""
 		if in.KeyID != "" {
 			var err error
-			if id, _, err = c.resolve(in.KeyID); err != nil {
+			if id, _, err = c.resolve(in.KeyID); errors.Is(err, ErrNotAuthorized) {
+				id, err = in.KeyID, nil // no aliases, like a key that has none
+			}
+			if err != nil {
 				return nil, err
 			}
 		}

@@ -1,6 +1,10 @@
 package localkms
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/cloisterdev/cloister/fas/policy"
+)
 
 // resolve finds the key that an ID, an alias, or the ARN of either names.
 func (c *call) resolve(name string) (string, *key, error) {
@@ -14,7 +18,7 @@ func (c *call) resolve(name string) (string, *key, error) {
 			if strings.Count(name, ":") < 5 {
 				return "", nil, ErrARN
 			}
-			return "", nil, ErrUnknown // another account's or region's
+			return "", nil, c.unknown(name) // another account's or region's
 		}
 		if id, ok := strings.CutPrefix(rest, "key/"); ok {
 			return c.known(id)
@@ -27,7 +31,7 @@ func (c *call) resolve(name string) (string, *key, error) {
 	if strings.HasPrefix(name, aliasPrefix) {
 		a := c.st.Aliases[name]
 		if a == nil {
-			return "", nil, ErrUnknown
+			return "", nil, c.unknown(name)
 		}
 		c.via = name
 		return c.known(a.Key)
@@ -38,10 +42,22 @@ func (c *call) resolve(name string) (string, *key, error) {
 func (c *call) known(id string) (string, *key, error) {
 	k := c.st.live(id, c.now)
 	if k == nil {
-		return "", nil, ErrUnknown
+		return "", nil, c.unknown(id)
 	}
 	c.event.KeyID = id
 	return id, k, nil
+}
+
+// unknown is the answer about a key or alias that is not there. Whom the account
+// does not let describe it hears what it would hear of one that is there.
+func (c *call) unknown(name string) error {
+	if !strings.HasPrefix(name, "arn:") {
+		name = c.s.arn("key/" + name)
+	}
+	if c.accountAllows(policy.Request{Action: "kms:DescribeKey", Resource: name, Context: c.common(nil)}) {
+		return ErrUnknown
+	}
+	return ErrNotAuthorized
 }
 
 func validText(s string) bool {

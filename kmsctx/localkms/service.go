@@ -259,12 +259,15 @@ func (c *call) inForce(g *grant) bool {
 
 // allowAccount decides a call that is about no key: the account's policy alone.
 func (c *call) allowAccount(op string, more map[string]string, multi map[string][]string) error {
-	r := policy.Request{Action: "kms:" + op, Resource: "*", Context: c.common(more), Multi: multi}
-	own := c.who.Policy.Evaluate(r)
-	if accountOf(c.who.ARN) != c.s.o.Account || own == policy.Deny || own != policy.Allow && c.who.ARN != rootARN(c.s.o.Account) {
+	if !c.accountAllows(policy.Request{Action: "kms:" + op, Resource: "*", Context: c.common(more), Multi: multi}) {
 		return ErrNotAuthorized
 	}
 	return nil
+}
+
+func (c *call) accountAllows(r policy.Request) bool {
+	own := c.who.Policy.Evaluate(r)
+	return accountOf(c.who.ARN) == c.s.o.Account && own != policy.Deny && (own == policy.Allow || c.who.ARN == rootARN(c.s.o.Account))
 }
 
 func (c *call) request(id string, k *key, a access) policy.Request {
