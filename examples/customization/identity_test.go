@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/cloisterdev/cloister/examples/customization/internal/client"
 	"github.com/cloisterdev/cloister/examples/customization/internal/stack"
+	"github.com/cloisterdev/cloister/fas/firewalld"
 	"github.com/cloisterdev/cloister/fas/httpsig"
 	"github.com/cloisterdev/cloister/fas/oidc"
 	"github.com/cloisterdev/cloister/fas/sigv4"
@@ -211,5 +213,24 @@ func TestOtherIdentities(t *testing.T) {
 		if _, err := run(runIssuer, args...); err == nil {
 			t.Errorf("issuer %v was taken", args)
 		}
+	}
+}
+
+// A slip in --data makes no second service.
+func TestNoServiceThere(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "nodata")
+	id := tenant.NewID().String()
+	for name, run := range map[string]func() error{
+		"tenant add": func() error { return runTenant(t.Context(), []string{"add", "acme", "--data", dir}, io.Discard) },
+		"user add":   func() error { return runUser(t.Context(), []string{"add", id, "alice", "--data", dir}, io.Discard) },
+		"settings":   func() error { return changeTenant(dir, id, func(*firewalld.Tenant) error { return nil }) },
+	} {
+		if err := run(); err == nil || !strings.Contains(err.Error(), "serve --data") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("something was made: %v", err)
 	}
 }

@@ -27,35 +27,42 @@ func cloudAuditDir(data string) string { return filepath.Join(data, "cloud", "au
 // firewall.
 func firewallSocket(data string) string { return filepath.Join(firewallDir(data), "socket") }
 
-// rootKey reads, or makes, the key under which everything of the firewall is
-// sealed. Whoever reads it can open every customization.
+func rootKeyFile(data string) string { return filepath.Join(firewallDir(data), "root.key") }
+
+// rootKey reads the key under which everything of the firewall is sealed.
+// Whoever reads it can open every customization.
 func rootKey(data string) (tenant.Secret, error) {
-	path := filepath.Join(firewallDir(data), "root.key")
+	path := rootKeyFile(data)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(firewallDir(data), 0o700); err != nil {
-			return tenant.Secret{}, err
-		}
-		b = make([]byte, 32)
-		_, _ = rand.Read(b)
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if errors.Is(err, os.ErrExist) {
-			return rootKey(data) // another process of the same start made it
-		}
-		if err != nil {
-			return tenant.Secret{}, err
-		}
-		_, err = f.Write(b)
-		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-			return tenant.Secret{}, err
-		}
-		return tenant.NewSecret(b), nil
+		return tenant.Secret{}, fmt.Errorf("%s holds no service: \"serve --data %s\" makes one", data, data)
 	}
 	if err != nil {
 		return tenant.Secret{}, err
 	}
 	if len(b) != 32 {
 		return tenant.Secret{}, fmt.Errorf("%s is not a 32-byte key: restore it from a backup, nothing opens without it", path)
+	}
+	return tenant.NewSecret(b), nil
+}
+
+// ownRootKey is rootKey for the firewall, which makes the key of a new service.
+func ownRootKey(data string) (tenant.Secret, error) {
+	if err := os.MkdirAll(firewallDir(data), 0o700); err != nil {
+		return tenant.Secret{}, err
+	}
+	f, err := os.OpenFile(rootKeyFile(data), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return rootKey(data)
+	}
+	if err != nil {
+		return tenant.Secret{}, err
+	}
+	b := make([]byte, 32)
+	_, _ = rand.Read(b)
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return tenant.Secret{}, err
 	}
 	return tenant.NewSecret(b), nil
 }

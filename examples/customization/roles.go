@@ -269,7 +269,7 @@ func roleSlot(args []string) error {
 // openFirewall opens the firewall's state with the operations of the table, and
 // with the profiles of the three teams where there are some.
 func openFirewall(o roleOptions, rec audit.Recorder) (wall *firewalld.Server, done func(), err error) {
-	root, err := rootKey(o.data)
+	root, err := ownRootKey(o.data)
 	if err != nil {
 		return nil, nil, err
 	}
