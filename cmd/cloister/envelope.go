@@ -27,26 +27,41 @@ SDKs read and write them too.
 
   --kms KEY        raw:FILE   a file {"namespace": "...", "name": "...", "key": "32 bytes in base64"}
                    local:DIR  a store of package localkms; see --root-key, --key. seal makes
-                              the key, and a grant for exactly this context
-                   aws:ARN    a key of AWS KMS; the usual AWS_* variables are respected
+                              the key, and a grant for exactly this context. Every use
+                              of a key stands in the audit log DIR/audit
+                   aws:ARN    a key of AWS KMS, as aws:arn:aws:kms:REGION:ACCOUNT:key/ID; the
+                              usual AWS_* variables are respected
   --context k=v    one pair of the encryption context, repeated; at least one.
                    open needs exactly the pairs that the message was sealed with
   --withhold k     authenticate the pair of this key and do not store it; to open,
                    name it again and give its value with --context
   --root-key FILE  local: the file with the store's root key, 32 bytes (DIR/../root.key)
   --key NAME       local: the key's name (default "default")
+  --grant-token T  aws: the token of a new grant, repeated; it makes the grant count
+                   before it has reached all of the service
   --suite 0478     or 0578, signed; what seal writes. Both are read
-  --frame N        bytes of plaintext a frame (65536)
+  --frame N        bytes of plaintext a frame, 1 to 16777216 (65536)
   --unframed       open: also read messages of one single block
   -o FILE          write FILE, complete or not at all, instead of standard output
   --progress       say how far it is on standard error; on a terminal it does so anyway
-  --header-only    rewrap: make a new header and copy the body as it is. Refused
-                   for a signed message. See "What it costs" in the documentation
-                   of kmsctx.Envelope.Rewrap: destroy the old message
+
+rewrap opens with these, and seals with:
+  --to-kms KEY     the new key; without it, the old one
+  --to-context k=v the new encryption context, whole; without it, the old one
+  --to-root-key FILE, --to-key NAME, --to-grant-token T
+                   of --to-kms, what --root-key, --key and --grant-token are of --kms
+  --header-only    make a new header and copy the body as it is. Refused for a
+                   signed message. See "What it costs" in the documentation of
+                   kmsctx.Envelope.Rewrap: destroy the old message
+
+inspect shows a header that nobody has verified; --json for programs.
 
 open writes what it has verified as it goes: at exit code 1 without -o, what came
 out is a part of the plaintext and must not be used as the whole.
 `
+
+// maxFrame is the longest frame that a message may be written with, in bytes.
+const maxFrame = 16 << 20
 
 // envelopeArgs are the flags of seal, open and rewrap.
 type envelopeArgs struct {
@@ -73,18 +88,20 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&a.from.spec, "kms", "", "")
 	fs.StringVar(&a.from.root, "root-key", "", "")
-	fs.StringVar(&a.from.name, "key", "default", "")
+	fs.StringVar(&a.from.name, "key", "", "")
+	fs.Var(&a.from.tokens, "grant-token", "")
 	fs.Var(&a.pairs, "context", "")
 	fs.Var(&a.withhold, "withhold", "")
 	fs.StringVar(&a.suite, "suite", "0478", "")
-	fs.IntVar(&a.frame, "frame", 0, "")
+	fs.IntVar(&a.frame, "frame", 64<<10, "")
 	fs.BoolVar(&a.unframed, "unframed", false, "")
 	fs.StringVar(&a.out, "o", "", "")
 	fs.BoolVar(&a.progress, "progress", false, "")
 	if command == "rewrap" {
 		fs.StringVar(&a.to.spec, "to-kms", "", "")
 		fs.StringVar(&a.to.root, "to-root-key", "", "")
-		fs.StringVar(&a.to.name, "to-key", "default", "")
+		fs.StringVar(&a.to.name, "to-key", "", "")
+		fs.Var(&a.to.tokens, "to-grant-token", "")
 		fs.Var(&a.toPairs, "to-context", "")
 		fs.BoolVar(&a.headerOnly, "header-only", false, "")
 	}
@@ -101,11 +118,17 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 	}
 	suites := map[string]kmsctx.Suite{"0478": kmsctx.Committing, "0578": kmsctx.CommittingSigned}
 	suite, ok := suites[a.suite]
-	if !ok || a.frame < 0 {
-		return fmt.Errorf("%w: --suite is 0478 or 0578, --frame a number of bytes", errUsage)
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: --suite is 0478 or 0578, not %q", errUsage, a.suite)
+	case a.frame < 1 || a.frame > maxFrame:
+		return fmt.Errorf("%w: --frame is 1 to %d bytes, not %d", errUsage, maxFrame, a.frame)
 	}
-	ec, err := contextOf(a.pairs)
+	ec, to, err := a.contexts(command)
 	if err != nil {
+		return err
+	}
+	if err := a.from.check("--"); err != nil {
 		return err
 	}
 	ring, err := a.from.keyring(ctx, ec, command == "seal")
@@ -125,14 +148,38 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 		case "seal":
 			return seal(ctx, env, ec, p, w)
 		case "open":
-			r, err := env.NewReader(ctx, p, ec)
+			r, err := a.open(ctx, env, ec, p)
 			if err == nil {
 				_, err = r.WriteTo(w)
 			}
 			return err
 		}
-		return rewrap(ctx, env, &a, o, ec, ring, p, w)
+		return a.rewrap(ctx, env, o, ec, to, p, w)
 	})
+}
+
+// contexts are what the message is bound to, and what rewrap binds it to. They
+// and the flags of the new key are checked before anything is opened.
+func (a *envelopeArgs) contexts(command string) (ec, to kmsctx.Context, err error) {
+	if ec, err = contextOf("--context", a.pairs, a.withhold); err != nil || command != "rewrap" {
+		return ec, ec, err
+	}
+	if a.to.spec == "" && len(a.toPairs) == 0 {
+		return ec, to, fmt.Errorf("%w: cloister rewrap needs --to-kms, --to-context, or both", errUsage)
+	}
+	if to = ec; len(a.toPairs) > 0 {
+		if to, err = contextOf("--to-context", a.toPairs, a.withhold); err != nil {
+			return ec, to, err
+		}
+	}
+	if a.to.spec != "" {
+		return ec, to, a.to.check("--to-")
+	}
+	if a.to.root != "" || a.to.name != "" || len(a.to.tokens) > 0 {
+		return ec, to, fmt.Errorf("%w: --to-root-key, --to-key and --to-grant-token belong to --to-kms", errUsage)
+	}
+	a.to = a.from
+	return ec, to, nil
 }
 
 func seal(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, r io.Reader, w io.Writer) error {
@@ -147,46 +194,80 @@ func seal(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, r io.Rea
 	return s.Close()
 }
 
+// open verifies the header. Where it is for another context, the error says
+// what of the caller's flags may be the reason.
+func (a *envelopeArgs) open(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, r io.Reader) (*kmsctx.Reader, error) {
+	h := &beginning{r: r}
+	plain, err := env.NewReader(ctx, h, ec)
+	if errors.Is(err, kmsctx.ErrContextMismatch) {
+		return nil, a.explain(err, ec, h.b)
+	}
+	h.stop, h.b = true, nil
+	return plain, err
+}
+
+// explain names keys only: those that the caller gave, and those that everybody
+// can read in the header. Values stay where they are.
+func (a *envelopeArgs) explain(err error, ec kmsctx.Context, head []byte) error {
+	u, uerr := kmsctx.InspectUnverified(head)
+	if uerr != nil {
+		return err
+	}
+	var absent []string
+	pairs := ec.Pairs()
+	for k, v := range pairs {
+		if stored, ok := u.Context[k]; ok && stored != v {
+			return err // another message, and which one is nobody's business
+		} else if !ok && !slices.Contains(a.withhold, k) {
+			absent = append(absent, k)
+		}
+	}
+	if len(absent) > 0 {
+		slices.Sort(absent)
+		return fmt.Errorf("%w: the header does not store %q; if it was sealed with --withhold, open it with --withhold %s", err, absent, strings.Join(absent, " --withhold "))
+	}
+	return fmt.Errorf("%w: the header stores keys that no --context gives; cloister inspect shows them", err)
+}
+
+// beginning keeps the first bytes that are read, as long as they are a header.
+type beginning struct {
+	r    io.Reader
+	b    []byte
+	stop bool
+}
+
+// Read implements io.Reader.
+func (h *beginning) Read(p []byte) (int, error) {
+	n, err := h.r.Read(p)
+	if !h.stop && len(h.b) < maxHeader {
+		h.b = append(h.b, p[:n]...)
+	}
+	return n, err
+}
+
 // rewrap seals the plaintext anew, or makes another header for the same body.
-func rewrap(ctx context.Context, env *kmsctx.Envelope, a *envelopeArgs, o kmsctx.Options, ec kmsctx.Context, ring kmsctx.Keyring, r io.Reader, w io.Writer) error {
-	if a.to.spec == "" && len(a.toPairs) == 0 {
-		return fmt.Errorf("%w: cloister rewrap needs --to-kms, --to-context, or both", errUsage)
-	}
-	to, err := ec, error(nil)
-	if len(a.toPairs) > 0 {
-		if to, err = contextOf(a.toPairs); err != nil {
-			return err
-		}
-	}
-	target := ring
-	if a.to.spec != "" {
-		if target, err = a.to.keyring(ctx, to, true); err != nil {
-			return err
-		}
-	} else if !to.Equal(ec) {
-		if target, err = a.from.keyring(ctx, to, true); err != nil {
-			return err
-		}
-	}
+// What the new message needs, such as a grant, is made after the old header has
+// verified: nobody gets a grant for sending what is no message.
+func (a *envelopeArgs) rewrap(ctx context.Context, env *kmsctx.Envelope, o kmsctx.Options, ec, to kmsctx.Context, r io.Reader, w io.Writer) error {
 	if a.headerOnly {
-		return rewrapHeader(ctx, env, ec, target, to, r, w)
+		return a.rewrapHeader(ctx, env, ec, to, r, w)
 	}
-	again, err := kmsctx.New(target, &o)
+	plain, err := a.open(ctx, env, ec, r)
 	if err != nil {
 		return err
 	}
-	plain, err := env.NewReader(ctx, r, ec)
+	target, err := a.to.keyring(ctx, to, true)
+	if err != nil {
+		return err
+	}
+	again, err := kmsctx.New(target, &o)
 	if err != nil {
 		return err
 	}
 	return seal(ctx, again, to, plain, w)
 }
 
-func rewrapHeader(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, target kmsctx.Keyring, to kmsctx.Context, r io.Reader, w io.Writer) error {
-	wrapper, ok := target.(kmsctx.Wrapper)
-	if !ok {
-		return fmt.Errorf("this kind of --to-kms cannot wrap a data key that it did not make; leave --header-only away")
-	}
+func (a *envelopeArgs) rewrapHeader(ctx context.Context, env *kmsctx.Envelope, ec, to kmsctx.Context, r io.Reader, w io.Writer) error {
 	in := bufio.NewReaderSize(r, maxHeader)
 	u, err := peekHeader(in)
 	if err != nil {
@@ -196,7 +277,10 @@ func rewrapHeader(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, 
 	if _, err := io.ReadFull(in, old); err != nil {
 		return err
 	}
-	head, err := env.Rewrap(ctx, old, ec, wrapper, to)
+	head, err := env.Rewrap(ctx, old, ec, lateWrapper(func() (kmsctx.Keyring, error) { return a.to.keyring(ctx, to, true) }), to)
+	if errors.Is(err, kmsctx.ErrContextMismatch) {
+		return a.explain(err, ec, old)
+	}
 	if err != nil {
 		return err
 	}
@@ -205,6 +289,23 @@ func rewrapHeader(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, 
 	}
 	_, err = io.Copy(w, in)
 	return err
+}
+
+// lateWrapper makes its keyring when there is a data key to wrap, which is when
+// the header has verified.
+type lateWrapper func() (kmsctx.Keyring, error)
+
+// WrapDataKey implements [kmsctx.Wrapper].
+func (f lateWrapper) WrapDataKey(ctx context.Context, ec kmsctx.Context, key []byte) ([]kmsctx.EncryptedDataKey, error) {
+	ring, err := f()
+	if err != nil {
+		return nil, err
+	}
+	w, ok := ring.(kmsctx.Wrapper)
+	if !ok {
+		return nil, errors.New("this kind of --to-kms cannot wrap a data key that it did not make; leave --header-only away")
+	}
+	return w.WrapDataKey(ctx, ec, key)
 }
 
 // maxHeader is as much of a message as inspect looks at, in bytes.
@@ -225,15 +326,20 @@ func peekHeader(r *bufio.Reader) (kmsctx.Unverified, error) {
 }
 
 // contextOf takes any context that the format can carry: other programs write
-// and read these messages too.
-func contextOf(pairs []string) (kmsctx.Context, error) {
+// and read these messages too. What is withheld must be among its keys.
+func contextOf(name string, pairs, withheld []string) (kmsctx.Context, error) {
 	m := map[string]string{}
 	for _, p := range pairs {
 		k, v, ok := strings.Cut(p, "=")
 		if _, twice := m[k]; !ok || k == "" || twice {
-			return kmsctx.Context{}, fmt.Errorf("%w: --context wants k=v, each key once", errUsage)
+			return kmsctx.Context{}, fmt.Errorf("%w: %s wants k=v, each key once", errUsage, name)
 		}
 		m[k] = v
+	}
+	for _, k := range withheld {
+		if _, ok := m[k]; !ok {
+			return kmsctx.Context{}, fmt.Errorf("%w: --withhold %q needs the value of that key too, with %s", errUsage, k, name)
+		}
 	}
 	return kmsctx.ForeignContext(m)
 }
@@ -307,7 +413,10 @@ func readable(b []byte) string {
 func writeTo(path string, out io.Writer, f func(io.Writer) error) (err error) {
 	if path == "" {
 		w := bufio.NewWriterSize(out, 128<<10)
-		return errors.Join(f(w), w.Flush())
+		if err := f(w); err != nil {
+			return err
+		}
+		return w.Flush()
 	}
 	if i, err := os.Lstat(path); err == nil && i.Mode()&^os.ModePerm&^os.ModeSymlink != 0 {
 		return fmt.Errorf("%s: -o names what is no file; it would be replaced by one", path)
@@ -322,7 +431,16 @@ func writeTo(path string, out io.Writer, f func(io.Writer) error) (err error) {
 		}
 	}()
 	w := bufio.NewWriterSize(tmp, 128<<10)
-	if err := errors.Join(f(w), w.Flush(), tmp.Sync(), tmp.Close()); err != nil {
+	if err = f(w); err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), path)

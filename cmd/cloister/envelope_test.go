@@ -88,10 +88,21 @@ func TestEnvelope(t *testing.T) {
 		{"a word too many", message, append([]string{"open", "--kms", k, "--context", "a=1"}, "x"), 2, "left over"},
 		{"a reserved key", plain, []string{"seal", "--kms", k, "--context", "aws-crypto-x=1"}, 1, "context not accepted"},
 		{"a suite of version 1", plain, []string{"seal", "--kms", k, "--context", "a=1", "--suite", "0178"}, 2, "0478 or 0578"},
-		{"a frame too long", plain, []string{"seal", "--kms", k, "--context", "a=1", "--frame", "999999999"}, 1, "limit"},
+		{"a frame too long", plain, []string{"seal", "--kms", k, "--context", "a=1", "--frame", "20000000"}, 2, "--frame is 1 to 16777216 bytes"},
+		{"no frame", plain, []string{"seal", "--kms", k, "--context", "a=1", "--frame", "0"}, 2, "--frame is 1 to 16777216 bytes"},
+		{"an alias", plain, []string{"seal", "--kms", "aws:foo", "--context", "a=1"}, 1, "arn:aws:kms:REGION:ACCOUNT:key/ID; an alias or ID is not accepted; aws kms describe-key --key-id foo"},
+		{"a token without a service", plain, []string{"seal", "--kms", k, "--context", "a=1", "--grant-token", "t"}, 2, "--grant-token belongs to --kms aws:ARN"},
+		{"a store's flags without one", plain, []string{"seal", "--kms", k, "--context", "a=1", "--key", "x"}, 2, "--key belong to --kms local:DIR"},
+		{"a new store's flags without one", message, append([]string{"rewrap", "--kms", k, "--to-context", "a=1", "--to-key", "x"}, c...), 2, "belong to --to-kms"},
+		{"a new kind that is none", message, append([]string{"rewrap", "--kms", k, "--to-kms", "vault:x"}, c...), 2, "--to-kms is raw:FILE"},
+		{"withheld without a value", plain, []string{"seal", "--kms", k, "--context", "a=1", "--withhold", "b"}, 2, "needs the value of that key"},
+		{"withheld without a new value", message, append([]string{"rewrap", "--kms", k, "--to-context", "a=1", "--withhold", "tenant"}, c...), 2, "with --to-context"},
 		{"signed", seal("--suite", "0578"), append([]string{"open", "--kms", k}, c...), 0, string(plain)},
 		{"withheld", withheld, append([]string{"open", "--kms", k, "--withhold", "customization"}, c...), 0, string(plain)},
-		{"withheld, and not said so", withheld, append([]string{"open", "--kms", k}, c...), 1, "context does not match"},
+		{"withheld, and not said so", withheld, append([]string{"open", "--kms", k}, c...), 1, "open it with --withhold customization"},
+		{"rewrapped, and not said so", withheld, append([]string{"rewrap", "--kms", k, "--to-kms", other}, c...), 1, "open it with --withhold customization"},
+		{"rewrapped, header only, and not said so", withheld, append([]string{"rewrap", "--kms", k, "--to-kms", other, "--header-only"}, c...), 1, "open it with --withhold customization"},
+		{"a part of the context, and where to look", message, []string{"open", "--kms", k, "--context", "tenant=tn-1"}, 1, "cloister inspect shows them"},
 		{"withheld, another value", withheld, []string{"open", "--kms", k, "--withhold", "customization", "--context", "tenant=tn-1", "--context", "customization=x"}, 1, ""},
 		{"rewrap to nothing", message, append([]string{"rewrap", "--kms", k}, c...), 2, "--to-kms"},
 		{"rewrap of what is not ours", message, []string{"rewrap", "--kms", other, "--context", "tenant=tn-1", "--context", "customization=cust-1", "--to-context", "tenant=x"}, 1, "no encrypted data key"},
@@ -101,6 +112,9 @@ func TestEnvelope(t *testing.T) {
 		code, out, errOut := try(r.in, r.args...)
 		if code != r.code || !strings.Contains(out+errOut, r.want) {
 			t.Errorf("%s: code %d, %d bytes out, %q; want %d and %.40q", r.name, code, len(out), errOut, r.code, r.want)
+		}
+		if r.name == "another tenant" && (strings.Contains(errOut, "tn-") || strings.Contains(errOut, "withhold")) {
+			t.Errorf("what is another tenant's is told: %q", errOut)
 		}
 		if code != 0 && strings.Count(errOut, "\n") != 1 {
 			t.Errorf("%s: not one line: %q", r.name, errOut)

@@ -3,13 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -17,75 +13,47 @@ import (
 
 	"github.com/cloisterdev/cloister/kmsctx"
 	"github.com/cloisterdev/cloister/kmsctx/awskms"
-	"github.com/cloisterdev/cloister/kmsctx/localkms"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
 // keyArgs name a key: what --kms says, and what belongs to it.
 type keyArgs struct {
 	spec, root, name string
+	tokens           list
+}
+
+// check refuses what no key is named by. prefix is that of the flags.
+func (a keyArgs) check(prefix string) error {
+	kind, rest, ok := strings.Cut(a.spec, ":")
+	switch {
+	case !ok || rest == "" || !slices.Contains([]string{"raw", "local", "aws"}, kind):
+		return fmt.Errorf("%w: %skms is raw:FILE, local:DIR or aws:ARN, not %q", errUsage, prefix, a.spec)
+	case kind != "local" && (a.root != "" || a.name != ""):
+		return fmt.Errorf("%w: %sroot-key and %[2]skey belong to %[2]skms local:DIR", errUsage, prefix)
+	case kind != "aws" && len(a.tokens) > 0:
+		return fmt.Errorf("%w: %sgrant-token belongs to %[2]skms aws:ARN", errUsage, prefix)
+	case slices.Contains(a.tokens, ""):
+		return fmt.Errorf("%w: %sgrant-token is empty", errUsage, prefix)
+	}
+	return nil
 }
 
 // keyring makes the keyring for messages of a context. Only a writer may add
 // what a local store does not have yet.
 func (a keyArgs) keyring(ctx context.Context, ec kmsctx.Context, writes bool) (kmsctx.Keyring, error) {
-	kind, rest, ok := strings.Cut(a.spec, ":")
-	if !ok || rest == "" {
-		return nil, fmt.Errorf("%w: --kms is raw:FILE, local:DIR or aws:ARN", errUsage)
-	}
-	switch kind {
+	switch kind, rest, _ := strings.Cut(a.spec, ":"); kind {
 	case "raw":
 		return rawKey(rest)
 	case "local":
 		return a.localKey(ctx, rest, ec, writes)
-	case "aws":
-		return awsKey(ctx, rest)
+	default:
+		return awsKey(ctx, rest, a.tokens)
 	}
-	return nil, fmt.Errorf("%w: --kms is raw:FILE, local:DIR or aws:ARN, not %q", errUsage, kind)
-}
-
-// localKey opens a store and finds, or makes for a writer, the grant that is
-// good for this context. A retired grant stays retired for readers.
-func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, writes bool) (kmsctx.Keyring, error) {
-	path := a.root
-	if path == "" {
-		path = filepath.Join(filepath.Dir(filepath.Clean(dir)), "root.key")
-	}
-	root, err := rootKey(path)
-	if err != nil {
-		return nil, fmt.Errorf("the root key of %s: %w; --root-key names the file, 32 random bytes that nobody else reads", dir, err)
-	}
-	defer root.Destroy()
-	if _, err := os.Stat(dir); err != nil && !writes {
-		return nil, err
-	}
-	k, err := localkms.Open(dir, root)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	pairs := ec.Pairs()
-	for _, g := range k.Grants() {
-		if g.KeyID == a.name && maps.Equal(g.Subset, pairs) {
-			return localkms.NewKeyring(k, g.ID)
-		}
-	}
-	if !writes {
-		return nil, fmt.Errorf("%w: key %q of %s has no grant for this context", kmsctx.ErrNotAuthorized, a.name, dir)
-	}
-	if err := k.EnsureKey(ctx, a.name); err != nil {
-		return nil, fmt.Errorf("key %q: %w", a.name, err)
-	}
-	sum := sha256.Sum256(ec.Canonical())
-	id, err := k.CreateGrant(ctx, a.name, "cloister-"+hex.EncodeToString(sum[:8]), pairs)
-	if err != nil {
-		return nil, fmt.Errorf("key %q: %w", a.name, err)
-	}
-	return localkms.NewKeyring(k, id)
 }
 
 // awsKey asks AWS KMS, or who speaks like it, with the configuration that all
 // AWS tools have.
-func awsKey(ctx context.Context, arn string) (kmsctx.Keyring, error) {
+func awsKey(ctx context.Context, arn string, tokens []string) (kmsctx.Keyring, error) {
 	var region string
 	if f := strings.Split(arn, ":"); len(f) == 6 {
 		region = f[3]
@@ -94,7 +62,40 @@ func awsKey(ctx context.Context, arn string) (kmsctx.Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
-	return awskms.New(kms.NewFromConfig(conf), arn, nil)
+	ring, err := awskms.New(kms.NewFromConfig(conf), arn, nil)
+	if err != nil {
+		return nil, fmt.Errorf("aws:%s: %w; aws kms describe-key --key-id %s prints the ARN", arn, err, arn)
+	}
+	if len(tokens) == 0 {
+		return ring, nil
+	}
+	g := granted{ring: ring}
+	for _, t := range tokens {
+		g.grants = append(g.grants, awskms.Grant{Token: t})
+	}
+	return g, nil
+}
+
+// granted names grants with every call of one keyring, and of no other: the old
+// key's service is none of the new grant's business.
+type granted struct {
+	ring   *awskms.Keyring
+	grants []awskms.Grant
+}
+
+// GenerateDataKey implements [kmsctx.Keyring].
+func (g granted) GenerateDataKey(ctx context.Context, ec kmsctx.Context) (*kmsctx.DataKey, error) {
+	return g.ring.GenerateDataKey(awskms.WithGrant(ctx, g.grants...), ec)
+}
+
+// DecryptDataKey implements [kmsctx.Keyring].
+func (g granted) DecryptDataKey(ctx context.Context, ec kmsctx.Context, keys []kmsctx.EncryptedDataKey) (*kmsctx.DataKey, error) {
+	return g.ring.DecryptDataKey(awskms.WithGrant(ctx, g.grants...), ec, keys)
+}
+
+// WrapDataKey implements [kmsctx.Wrapper].
+func (g granted) WrapDataKey(ctx context.Context, ec kmsctx.Context, key []byte) ([]kmsctx.EncryptedDataKey, error) {
+	return g.ring.WrapDataKey(awskms.WithGrant(ctx, g.grants...), ec, key)
 }
 
 // rawKey reads a key file of the kind that the message format's raw AES

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/cloisterdev/cloister/audit"
 )
@@ -28,7 +29,8 @@ const usage = `Usage: cloister COMMAND [flags]
   policy eval FILE… decide one access, which every file must allow: --action A
                     --resource R --context KEY=VALUE (again for more), --json
   seal, open        encrypt and decrypt streams, bound to an encryption context
-  rewrap, inspect   change the key or context of a message; show its header
+  rewrap, inspect   change the key or context of a message; show its header.
+                    --help after one of the four says more
   profile new       make a profile from flags or JSON, for three teams to sign
   profile sign FILE add a signature: --ssh FILE of ssh-keygen, --key SEED, --write
   profile verify FILE
@@ -84,11 +86,30 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.Is(err, errUsage):
-		fmt.Fprintln(errOut, err)
+		fmt.Fprintln(errOut, oneLine(err))
 		return 2
 	}
-	fmt.Fprintf(errOut, "cloister: %v\n", err)
+	fmt.Fprintf(errOut, "cloister: %s\n", oneLine(err))
 	return 1
+}
+
+// oneLine is the text of an error for a terminal and for whoever reads lines:
+// errors that hold several are joined, and what came from a message, a file or
+// a service cannot move the cursor or write a line of its own.
+func oneLine(err error) string {
+	var lines []string
+	for _, l := range strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' || r == '\u2028' || r == '\u2029' }) {
+		l = strings.TrimSpace(strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+				return ' '
+			}
+			return r
+		}, l))
+		if l != "" && (len(lines) == 0 || lines[len(lines)-1] != l) {
+			lines = append(lines, l)
+		}
+	}
+	return strings.Join(lines, "; ")
 }
 
 var (
@@ -107,12 +128,17 @@ func version(out io.Writer) error {
 
 func auditVerify(args []string, out, errOut io.Writer) error {
 	fs := flag.NewFlagSet("audit verify", flag.ContinueOnError)
-	fs.SetOutput(errOut)
+	fs.SetOutput(io.Discard)
 	key := fs.String("key", "", "file with the log's public key, kept elsewhere; default: the one beside the log")
 	asJSON := fs.Bool("json", false, "print the report as JSON")
 	var dir string
 	for len(args) > 0 {
-		if err := fs.Parse(args); err != nil {
+		switch err := fs.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			fs.SetOutput(errOut)
+			fs.Usage()
+			return err
+		case err != nil:
 			return errors.Join(errAuditVerify, err)
 		}
 		if args = fs.Args(); len(args) > 0 {

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// helps are the commands whose help says what the flags of a file are for.
+var helps = map[string][]string{
+	"main.go":          {"audit verify"},
+	"envelope.go":      {"seal", "rewrap", "inspect"},
+	"kms.go":           {"kms", "kms serve"},
+	"policy.go":        {"policy check", "policy subset", "policy eval"},
+	"profile.go":       {"profile new", "profile sign", "profile show"},
+	"profilediff.go":   {"profile diff"},
+	"profileverify.go": {"profile verify", "profile show"},
+}
+
+// definedFlags are the names of flags that a file defines: calls of the methods
+// of a flag set that have a constant name.
+func definedFlags(t *testing.T, path string) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		sel, ok := call.Fun.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		on, ok := sel.X.(*ast.Ident)
+		if !ok || on.Name != "fs" && on.Name != "f" || len(call.Args) < 3 {
+			return true
+		}
+		at := 0
+		if strings.HasSuffix(sel.Sel.Name, "Var") {
+			at = 1
+		}
+		if name, ok := call.Args[at].(*ast.BasicLit); ok && name.Kind == token.STRING {
+			s, err := strconv.Unquote(name.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, s)
+		}
+		return true
+	})
+	return out
+}
+
+// Every flag stands in the help of its command.
+func TestHelpNamesEveryFlag(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := 0
+	for _, path := range files {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		var help string
+		for _, c := range helps[path] {
+			code, out, errOut := try(nil, append(strings.Fields(c), "--help")...)
+			if code != 0 {
+				t.Errorf("%s --help: code %d, %s", c, code, errOut)
+			}
+			help += out + errOut
+		}
+		names := definedFlags(t, path)
+		if (len(names) > 0) != (helps[path] != nil) {
+			t.Errorf("%s defines %q, and its help is that of %q", path, names, helps[path])
+		}
+		for _, n := range names {
+			all++
+			if !regexp.MustCompile(`(^|[^a-z-])--?` + regexp.QuoteMeta(n) + `($|[^a-z0-9-])`).MatchString(help) {
+				t.Errorf("%s: no help names --%s", path, n)
+			}
+		}
+	}
+	if all < 40 {
+		t.Errorf("%d flags were looked at: the test does not find them any more", all)
+	}
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/kmsctx"
+	"github.com/cloisterdev/cloister/kmsctx/localkms"
+)
+
+// localKey opens a store and finds, or makes for a writer, the grant that is
+// good for this context. A retired grant stays retired for readers.
+func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, writes bool) (kmsctx.Keyring, error) {
+	if a.name == "" {
+		a.name = "default"
+	}
+	path := a.root
+	if path == "" {
+		path = filepath.Join(filepath.Dir(filepath.Clean(dir)), "root.key")
+	}
+	root, err := rootKey(path)
+	if err != nil {
+		return nil, fmt.Errorf("the root key of %s: %w; --root-key names the file, 32 random bytes that nobody else reads", dir, err)
+	}
+	defer root.Destroy()
+	if _, err := os.Stat(dir); err != nil && !writes {
+		return nil, err
+	}
+	k, err := localkms.Open(dir, root)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	l := localLog{dir, a.name}
+	pairs := ec.Pairs()
+	for _, g := range k.Grants() {
+		if g.KeyID == a.name && maps.Equal(g.Subset, pairs) {
+			return newRecorded(k, g.ID, l)
+		}
+	}
+	if !writes {
+		return nil, fmt.Errorf("%w: key %q of %s has no grant for this context", kmsctx.ErrNotAuthorized, a.name, dir)
+	}
+	var id string
+	err = l.around(ctx, "CreateGrant", ec, &id, func() error {
+		if err := k.EnsureKey(ctx, a.name); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(ec.Canonical())
+		id, err = k.CreateGrant(ctx, a.name, "cloister-"+hex.EncodeToString(sum[:8]), pairs)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("key %q: %w", a.name, err)
+	}
+	return newRecorded(k, id, l)
+}
+
+// localLog is the audit log of a store: the one that kms serve writes too.
+type localLog struct{ dir, key string }
+
+// lockWait is how long another command may write the log: it does so for as
+// long as a record takes. A service keeps the log.
+const lockWait = 2 * time.Second
+
+// around records a use of the store. Where the log cannot be written, nothing
+// is done; where the record cannot, what was done is not handed out. The log is
+// open no longer than this: seal and open may be the two ends of a pipe.
+func (l localLog) around(ctx context.Context, op string, ec kmsctx.Context, grant *string, do func() error) (err error) {
+	dir := filepath.Join(l.dir, "audit")
+	log, err := audit.Open(dir, nil)
+	for start := time.Now(); errors.Is(err, audit.ErrLocked) && time.Since(start) < lockWait && ctx.Err() == nil; {
+		time.Sleep(10 * time.Millisecond)
+		log, err = audit.Open(dir, nil)
+	}
+	if errors.Is(err, audit.ErrLocked) {
+		return fmt.Errorf("%s: %w: while cloister kms serve runs on this store, use its keys with --kms aws:ARN and AWS_ENDPOINT_URL_KMS, or stop it", dir, audit.ErrLocked)
+	}
+	if err != nil {
+		return fmt.Errorf("nothing is done that cannot be recorded: %w", err)
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	err = do()
+	e := localkms.Event{Time: time.Now(), Operation: op, Principal: "local:uid/" + strconv.Itoa(os.Getuid()), KeyID: l.key, Context: ec.Pairs(), GrantID: *grant}
+	if err != nil {
+		e.Code = localkms.Code(err)
+	}
+	return errors.Join(err, kmsAudit{log}.Record(context.WithoutCancel(ctx), e))
+}
+
+// recorded is the keyring of a store, each of its uses on record.
+type recorded struct {
+	ring  *localkms.Keyring
+	grant string
+	log   localLog
+}
+
+func newRecorded(k *localkms.KMS, grant string, l localLog) (kmsctx.Keyring, error) {
+	ring, err := localkms.NewKeyring(k, grant)
+	if err != nil {
+		return nil, err
+	}
+	return &recorded{ring, grant, l}, nil
+}
+
+// GenerateDataKey implements [kmsctx.Keyring].
+func (r *recorded) GenerateDataKey(ctx context.Context, ec kmsctx.Context) (*kmsctx.DataKey, error) {
+	return r.key(ctx, "GenerateDataKey", ec, func() (*kmsctx.DataKey, error) { return r.ring.GenerateDataKey(ctx, ec) })
+}
+
+// DecryptDataKey implements [kmsctx.Keyring].
+func (r *recorded) DecryptDataKey(ctx context.Context, ec kmsctx.Context, keys []kmsctx.EncryptedDataKey) (*kmsctx.DataKey, error) {
+	return r.key(ctx, "Decrypt", ec, func() (*kmsctx.DataKey, error) { return r.ring.DecryptDataKey(ctx, ec, keys) })
+}
+
+func (r *recorded) key(ctx context.Context, op string, ec kmsctx.Context, get func() (*kmsctx.DataKey, error)) (key *kmsctx.DataKey, err error) {
+	err = r.log.around(ctx, op, ec, &r.grant, func() (err error) {
+		key, err = get()
+		return err
+	})
+	if err != nil {
+		key.Destroy()
+		return nil, err
+	}
+	return key, nil
+}
+
+// WrapDataKey implements [kmsctx.Wrapper].
+func (r *recorded) WrapDataKey(ctx context.Context, ec kmsctx.Context, key []byte) (keys []kmsctx.EncryptedDataKey, err error) {
+	err = r.log.around(ctx, "Encrypt", ec, &r.grant, func() (err error) {
+		keys, err = r.ring.WrapDataKey(ctx, ec, key)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
+}

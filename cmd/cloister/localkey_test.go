@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bytes"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/kmsctx/localkms"
+	"github.com/cloisterdev/cloister/tenant"
+)
+
+// localStore is the place of a store whose root key lies beside it.
+func localStore(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "root.key"), bytes.Repeat([]byte{9}, 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "kms")
+}
+
+func records(t *testing.T, store string) (out []audit.Event) {
+	t.Helper()
+	for e, err := range audit.Read(filepath.Join(store, "audit")) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// Every use of a key is on record, as the service's are: with its context, and
+// also where it was refused.
+func TestLocalKeyIsRecorded(t *testing.T) {
+	t.Parallel()
+	store := localStore(t)
+	a, b := []string{"--kms", "local:" + store, "--context", "tenant=tn-1"}, []string{"--kms", "local:" + store, "--context", "tenant=tn-2"}
+	code, message, errOut := try([]byte("x"), append([]string{"seal"}, a...)...)
+	if code != 0 {
+		t.Fatal(errOut)
+	}
+	for _, args := range [][]string{append([]string{"open"}, a...), append([]string{"rewrap", "--to-context", "tenant=tn-2", "--header-only"}, a...)} {
+		if code, _, errOut := try([]byte(message), args...); code != 0 {
+			t.Fatalf("%s: %s", args[0], errOut)
+		}
+	}
+	// Refused by the store itself: a key of the right name that wrapped another.
+	forged := []byte(message)
+	i := bytes.Index(forged, []byte("default"))
+	forged[i+len("default")+40] ^= 1
+	if code, _, errOut := try(forged, append([]string{"open"}, a...)...); code != 1 {
+		t.Fatalf("a forged data key: code %d, %s", code, errOut)
+	}
+	var got []string
+	for _, e := range records(t, store) {
+		detail := func(name string) string { s, _ := strconv.Unquote(e.Detail[name]); return s }
+		if detail("key") != "default" || !strings.HasPrefix(detail("principal"), "local:uid/") {
+			t.Errorf("a record without who or what: %v", e.Detail)
+		}
+		got = append(got, strings.Join([]string{e.Kind, string(e.Decision), detail("context")}, " "))
+	}
+	want := []string{
+		`kms.creategrant allow {"tenant":"tn-1"}`, `kms.generatedatakey allow {"tenant":"tn-1"}`, `kms.decrypt allow {"tenant":"tn-1"}`,
+		`kms.decrypt allow {"tenant":"tn-1"}`, `kms.creategrant allow {"tenant":"tn-2"}`, `kms.encrypt allow {"tenant":"tn-2"}`,
+		`kms.decrypt deny {"tenant":"tn-1"}`,
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("on record:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if rep, err := audit.Verify(filepath.Join(store, "audit"), nil); err != nil || rep.Signed != rep.Records {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	if code, out, errOut := try([]byte("x"), append([]string{"seal"}, b...)...); code != 0 || out == "" {
+		t.Errorf("the control: code %d, %s", code, errOut)
+	}
+}
+
+// What cannot be recorded is not done, and the refusal says what helps.
+func TestLocalKeyRefusesWithoutRecord(t *testing.T) {
+	t.Parallel()
+	store := localStore(t)
+	call := func(in, command, tn string) (int, string, string) {
+		return try([]byte(in), command, "--kms", "local:"+store, "--context", "tenant="+tn)
+	}
+	code, message, errOut := call("x", "seal", "a")
+	if code != 0 {
+		t.Fatal(errOut)
+	}
+	grants := func() int {
+		k, err := localkms.Open(store, tenant.NewSecret(bytes.Repeat([]byte{9}, 32)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(k.Grants())
+	}
+	dir := filepath.Join(store, "audit")
+	for name, c := range map[string]struct {
+		spoil func() (mend func())
+		want  string
+	}{
+		"a service holds it": {func() func() {
+			l, err := audit.Open(dir, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { _ = l.Close() }
+		}, "AWS_ENDPOINT_URL_KMS"},
+		"altered": {func() func() {
+			path := filepath.Join(dir, "records.jsonl")
+			old, err := os.ReadFile(path)
+			if err == nil {
+				err = os.WriteFile(path, bytes.Replace(old, []byte("allow"), []byte("allaw"), 1), 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return func() { _ = os.WriteFile(path, old, 0o600) }
+		}, "log was altered"},
+		"no directory": {func() func() {
+			if err := os.Rename(dir, dir+".away"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(dir, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return func() { _, _ = os.Remove(dir), os.Rename(dir+".away", dir) }
+		}, "cannot be recorded"},
+	} {
+		mend := c.spoil()
+		before := grants()
+		for _, do := range [][]string{{"x", "seal", "a"}, {message, "open", "a"}, {"x", "seal", "new"}} {
+			if code, out, errOut := call(do[0], do[1], do[2]); code != 1 || out != "" || !strings.Contains(errOut, c.want) || strings.Count(errOut, "\n") != 1 {
+				t.Errorf("%s, %s for %s: code %d, %d bytes, %q", name, do[1], do[2], code, len(out), errOut)
+			}
+		}
+		if n := grants(); n != before {
+			t.Errorf("%s: a grant was made without a record", name)
+		}
+		mend()
+		if code, _, errOut := call(message, "open", "a"); code != 0 {
+			t.Errorf("%s, the control: %s", name, errOut)
+		}
+	}
+}
+
+// Commands that use one store at once, as both ends of a pipe do, wait for each
+// other's records.
+func TestLocalKeyTogether(t *testing.T) {
+	t.Parallel()
+	store := localStore(t)
+	args := []string{"--kms", "local:" + store, "--context", "tenant=a"}
+	_, message, _ := try([]byte("x"), append([]string{"seal"}, args...)...)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if code, out, errOut := try([]byte(message), append([]string{"open"}, args...)...); code != 0 || out != "x" {
+				t.Errorf("code %d, %s", code, errOut)
+			}
+		})
+	}
+	wg.Wait()
+	kinds := map[string]int{}
+	for _, e := range records(t, store) {
+		kinds[e.Kind]++
+	}
+	if want := (map[string]int{"kms.creategrant": 1, "kms.generatedatakey": 1, "kms.decrypt": 8}); !maps.Equal(kinds, want) {
+		t.Errorf("on record: %v", kinds)
+	}
+}
