@@ -114,11 +114,13 @@ func rawKey(path string) (kmsctx.Keyring, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&k); err != nil {
+		clear(k.Key)
 		return nil, fmt.Errorf(`%s: want {"namespace": "...", "name": "...", "key": "32 bytes in base64"}`, path)
 	}
-	defer clear(k.Key)
-	ring, err := kmsctx.NewRawAES(k.Namespace, k.Name, tenant.NewSecret(k.Key))
+	key := tenant.NewSecret(k.Key) // which owns the bytes: to clear them is to seal with zeros
+	ring, err := kmsctx.NewRawAES(k.Namespace, k.Name, key)
 	if err != nil {
+		key.Destroy()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return ring, nil

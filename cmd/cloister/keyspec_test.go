@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"github.com/cloisterdev/cloister/kmsctx"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -83,6 +85,37 @@ func TestLocalStore(t *testing.T) {
 	}
 	if code, _, _ := call(message, "open"); code != 1 {
 		t.Errorf("another root key: code %d", code)
+	}
+}
+
+// What seals is the key in the file, and nothing else.
+func TestRawKeyIsTheFiles(t *testing.T) {
+	t.Parallel()
+	spec := keyFile(t, "k", 7)
+	code, message, errOut := try([]byte("source"), "seal", "--kms", spec, "--context", "tenant=a")
+	if code != 0 {
+		t.Fatal(errOut)
+	}
+	ec, err := kmsctx.NewContext(map[string]string{"tenant": "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for fill, want := range map[byte]error{0: kmsctx.ErrNoMatchingKey, 8: kmsctx.ErrNoMatchingKey, 7: nil} {
+		ring, err := kmsctx.NewRawAES("cloister", "k", tenant.NewSecret(bytes.Repeat([]byte{fill}, 32)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		env, err := kmsctx.New(ring, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := env.Open(t.Context(), nil, []byte(message), ec)
+		if !errors.Is(err, want) || want == nil && string(got) != "source" {
+			t.Errorf("a key of %d: %q, %v", fill, got, err)
+		}
+	}
+	if code, _, errOut := try([]byte(message), "open", "--kms", keyFile(t, "k", 8), "--context", "tenant=a"); code != 1 || !strings.Contains(errOut, "no encrypted data key opens") {
+		t.Errorf("another key of that name: code %d, %s", code, errOut)
 	}
 }
 
