@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
@@ -122,6 +123,27 @@ func TestPublishedCompatibilityVectors(t *testing.T) {
 		t.Errorf("%d good and %d bad vectors, want 41 and 5", good, bad)
 	}
 	t.Logf("%d vectors opened, %d commitment attacks refused", good, bad)
+}
+
+// Nothing with key commitment in the file is left out: it holds the messages of
+// the test above, those of the tests of hierarchy, and no more.
+func TestPublishedFixturesAreAllRead(t *testing.T) {
+	t.Parallel()
+	src, err := os.ReadFile(vectorFile(t, "fixtures.ts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const compatibility, hierarchical, highCodePoints = 46, 4, 1
+	// A header is also given alone, and repeats a message's beginning.
+	found := 0
+	for _, m := range regexp.MustCompile(`(header:)?\s*'(Ag[RV]4[A-Za-z0-9+/=]+)'`).FindAllStringSubmatch(string(src), -1) {
+		if m[1] == "" {
+			found++
+		}
+	}
+	if want := compatibility + hierarchical + highCodePoints; found != want {
+		t.Errorf("%d messages of version 2, and %d are read or listed in doc/esdk-vectors.md", found, want)
+	}
 }
 
 // literalJSON turns the beginning of a literal of another language, up to its

@@ -28,7 +28,7 @@ var programs = []struct {
 	{"audit", "a denial became an allow", "verified: 2 records, all signed: true", false},
 	{"authz", "another tenant", "permitted: GenerateCompletions for less than a minute: true", false},
 	{"fas", "a guessed secret", "session: lists true queries false own tenant true", false},
-	{"kmsctx", "opening as another tenant, and a key for another tenant", "opened: func main() {}", false},
+	{"kmsctx", "opening as another tenant", "opened: func main() {}", false},
 	{"retrieval", "a session of a list call", "chunks in the prompt: 1", false},
 	{"gpuinfer", "a search's session, and a chunk of another customization", "on its own cores: true", true},
 	{"sandbox", "a file that it was not handed", "counted 2 and 4 words, each in a process of its own: true", true},
@@ -115,6 +115,37 @@ func TestSaysFinds(t *testing.T) {
 	}
 	if err := says("refused: x\ndone\n", "x", "done"); err != nil {
 		t.Errorf("the control: %v", err)
+	}
+}
+
+// Sealing costs a page of forty lines and nobody else's module.
+func TestKmsctxIsAlone(t *testing.T) {
+	t.Parallel()
+	modules := func(program string) (others []string) {
+		cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", program)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range strings.Fields(string(out)) {
+			if m != "github.com/cloisterdev/cloister" && !strings.HasPrefix(m, "github.com/cloisterdev/cloister/") {
+				others = append(others, m)
+			}
+		}
+		return others
+	}
+	if got := modules("./kmsctx"); got != nil {
+		t.Errorf("the build uses %v", got)
+	}
+	if modules("./authz") == nil {
+		t.Error("the control: what another program brings is not seen")
+	}
+	b, err := os.ReadFile(filepath.Join("kmsctx", "main.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(b, []byte("\n")); n > 40 {
+		t.Errorf("%d lines, at most 40", n)
 	}
 }
 

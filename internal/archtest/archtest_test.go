@@ -83,3 +83,14 @@ func TestAllowed(t *testing.T) {
 		t.Fatalf("findings %q, error %v", found, err)
 	}
 }
+
+func TestRoomsAreListedOnce(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, r := range Rooms {
+		if seen[r.Dir] {
+			t.Errorf("%s has two rows: the second may say something else", r.Dir)
+		}
+		seen[r.Dir] = true
+	}
+}
