@@ -32,11 +32,21 @@ type VerifyOptions struct {
 }
 
 // Verify reads the whole log and checks every line, the chain, and the signed
-// checkpoint. Errors wrap [ErrTampered], [ErrTruncated] or [ErrNoCheckpoint].
+// checkpoint. What is wrong with the log wraps [ErrTampered], [ErrTruncated] or
+// [ErrNoCheckpoint]; that dir cannot be read, or that the caller's PublicKey is
+// none, says nothing about a log and wraps none of them.
 func Verify(dir string, opts *VerifyOptions) (Report, error) {
 	var o VerifyOptions
 	if opts != nil {
 		o = *opts
+	}
+	if _, err := os.ReadDir(dir); err != nil {
+		return Report{}, err
+	}
+	if o.PublicKey != "" {
+		if _, err := note.NewVerifier(o.PublicKey); err != nil {
+			return Report{}, fmt.Errorf("audit: the given public key is none: it is what %s of a log says", publicFile)
+		}
 	}
 	cp, err := readCheckpoint(dir, o.PublicKey)
 	if err != nil {

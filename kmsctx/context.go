@@ -40,8 +40,11 @@ func NewContext(pairs map[string]string) (Context, error) {
 	}
 	total := 0
 	for k, v := range pairs {
-		if !validKey(k) || !validValue(v) {
-			return Context{}, fail(ErrContext, "a key or value has characters outside the accepted set")
+		if !validKey(k) {
+			return Context{}, fail(ErrContext, "key %.64q: only a-z, 0-9 and . _ - /, and not beginning with aws", k)
+		}
+		if !validValue(v) {
+			return Context{}, fail(ErrContext, "the value of %.64q: only printable ASCII without spaces, and not empty", k)
 		}
 		total += len(k) + len(v)
 	}

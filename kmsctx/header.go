@@ -43,8 +43,12 @@ func parseHeader(m []byte, l limits) (*header, error) {
 		return nil, fail(ErrMalformed, "this looks like base64; decode it first")
 	}
 	c := cursor{b: m}
-	if v := c.u8(); v != formatVersion && !c.short {
-		return nil, fail(ErrUnsupported, "format version %d", v)
+	switch v := c.u8(); {
+	case c.short, v == formatVersion:
+	case v == 1:
+		return nil, fail(ErrUnsupported, "a message of format version 1, which commits to no key")
+	default:
+		return nil, fail(ErrUnsupported, "no message of the AWS Encryption SDK: its first byte is 0x%02x, not 0x02", v)
 	}
 	h := &header{suite: Suite(c.u16())}
 	if !h.suite.known() && !c.short {

@@ -160,6 +160,9 @@ func auditVerify(args []string, out, errOut io.Writer) error {
 		o.PublicKey = strings.TrimSpace(string(b))
 	}
 	rep, err := audit.Verify(dir, &o)
+	if err != nil && !errors.Is(err, audit.ErrTampered) && !errors.Is(err, audit.ErrTruncated) && !errors.Is(err, audit.ErrNoCheckpoint) {
+		return err
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w; compare with your copy of the checkpoint before anything else writes there", dir, err)
 	}

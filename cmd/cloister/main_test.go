@@ -37,7 +37,9 @@ func TestAuditVerify(t *testing.T) {
 	}{
 		{[]string{"audit", "verify", dir}, 0, "3 records"},
 		{[]string{"audit", "verify", "--json", dir}, 0, `"Records":3`},
-		{[]string{"audit", "verify", filepath.Join(dir, "nothing")}, 1, "no checkpoint"},
+		{[]string{"audit", "verify", filepath.Join(dir, "nothing")}, 1, "no such file"},
+		{[]string{"audit", "verify", t.TempDir()}, 1, "no checkpoint"},
+		{[]string{"audit", "verify", dir, "--key", filepath.Join(dir, "records.jsonl")}, 1, "public key is none"},
 		{[]string{"audit", "verify"}, 2, "usage"},
 		{[]string{"audit", "verify", dir, dir}, 2, "usage"},
 		{[]string{"audit", "verify", "--nonsense", dir}, 2, "usage"},

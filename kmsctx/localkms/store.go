@@ -186,7 +186,7 @@ func (k *KMS) unseal(sealed []byte) (state, error) {
 	read := parse
 	if err != nil {
 		if plain, err = k.seal.Open(nil, nil, sealed, oldLabel); err != nil {
-			return state{}, ErrCorrupt
+			return state{}, fmt.Errorf("%w: the root key is not the one that it was made with, or it is damaged", ErrCorrupt)
 		}
 		read = migrate
 	}
