@@ -28,6 +28,8 @@ const usage = `Usage: go -C bench run . PACKAGE [--quick] [--json] [--doc DIR]
 
   kmsctx   seal, open, stream and read at random, against AES-256-GCM alone,
            tink, sio and age; -tags esdk adds the official AWS Encryption SDK
+           for Go, and CLOISTER_ESDK_PYTHON names the program of that for Python
+           (its command line: bench/interop/esdk)
   fas      verification of SigV4, against the signer of aws-sdk-go-v2 and HMAC;
            policy decisions, against versitygw's evaluator and Cedar
   request  one whole completion with every layer on, against the same with none;
@@ -108,6 +110,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	rep, err := suites[name](ctx, *quick)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
+	}
+	if rep.left != "" {
+		fmt.Fprintf(os.Stderr, "bench: %s: %s\n", name, rep.left)
 	}
 	if *asJSON {
 		err = writeJSON(out, rep.rows)

@@ -14,6 +14,7 @@ type report struct {
 	intro  string // what was compared, and what differs besides
 	rows   []row
 	charts []chart
+	left   string // what was not measured, and why
 }
 
 // errMarkers is returned for a page without exactly one place for a section.
