@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -107,8 +108,8 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 	}
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(out, envelopeUsage)
-		return nil
+		_, err = fmt.Fprint(out, envelopeUsage)
+		return err
 	case err != nil:
 		return fmt.Errorf("%w: %w; see cloister %s --help", errUsage, err, command)
 	case fs.NArg() > 0:
@@ -202,8 +203,18 @@ func (a *envelopeArgs) open(ctx context.Context, env *kmsctx.Envelope, ec kmsctx
 	if errors.Is(err, kmsctx.ErrContextMismatch) {
 		return nil, a.explain(err, ec, h.b)
 	}
+	err = noMessage(err, h.b)
 	h.stop, h.b = true, nil
 	return plain, err
+}
+
+// noMessage says so of what does not begin as any version of the format does;
+// the format's own error speaks of a version.
+func noMessage(err error, head []byte) error {
+	if errors.Is(err, kmsctx.ErrUnsupported) && len(head) > 0 && head[0] > 2 {
+		return fmt.Errorf("%w: the input is no message that cloister seal or an AWS Encryption SDK wrote", err)
+	}
+	return err
 }
 
 // explain names keys only: those that the caller gave, and those that everybody
@@ -271,7 +282,8 @@ func (a *envelopeArgs) rewrapHeader(ctx context.Context, env *kmsctx.Envelope, e
 	in := bufio.NewReaderSize(r, maxHeader)
 	u, err := peekHeader(in)
 	if err != nil {
-		return err
+		head, _ := in.Peek(1)
+		return noMessage(err, head)
 	}
 	old := make([]byte, u.HeaderLength)
 	if _, err := io.ReadFull(in, old); err != nil {
@@ -368,14 +380,16 @@ func inspect(args []string, in io.Reader, out, errOut io.Writer) error {
 	asJSON := fs.Bool("json", false, "")
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(out, envelopeUsage)
-		return nil
+		_, err = fmt.Fprint(out, envelopeUsage)
+		return err
 	case err != nil || fs.NArg() > 0:
 		return fmt.Errorf("%w: cloister inspect [--json] <MESSAGE", errUsage)
 	}
-	u, err := peekHeader(bufio.NewReaderSize(in, maxHeader))
+	r := bufio.NewReaderSize(in, maxHeader)
+	u, err := peekHeader(r)
 	if err != nil {
-		return err
+		head, _ := r.Peek(1)
+		return noMessage(err, head)
 	}
 	i := inspected{true, u.Suite.String(), hex.EncodeToString(u.MessageID[:]), u.Context, nil, u.Framed, u.FrameLength, u.HeaderLength}
 	for _, k := range u.Keys {
@@ -385,14 +399,16 @@ func inspect(args []string, in io.Reader, out, errOut io.Writer) error {
 		return json.NewEncoder(out).Encode(i)
 	}
 	fmt.Fprintf(errOut, "nothing of this is verified: anyone may have written it\n")
-	fmt.Fprintf(out, "suite       %s\nmessage id  %s\nframes      %d bytes\nheader      %d bytes\n", i.Suite, i.MessageID, i.FrameLength, i.Header)
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "suite       %s\nmessage id  %s\nframes      %d bytes\nheader      %d bytes\n", i.Suite, i.MessageID, i.FrameLength, i.Header)
 	for _, k := range slices.Sorted(maps.Keys(i.Context)) {
-		fmt.Fprintf(out, "context     %q = %q\n", k, i.Context[k])
+		fmt.Fprintf(&b, "context     %q = %q\n", k, i.Context[k])
 	}
 	for _, k := range i.Keys {
-		fmt.Fprintf(out, "key         %q %s, %d bytes\n", k.Provider, k.Info, k.Bytes)
+		fmt.Fprintf(&b, "key         %q %s, %d bytes\n", k.Provider, k.Info, k.Bytes)
 	}
-	return nil
+	_, err = out.Write(b.Bytes())
+	return err
 }
 
 // readable quotes the printable beginning of a key's information; what follows
@@ -423,7 +439,10 @@ func writeTo(path string, out io.Writer, f func(io.Writer) error) (err error) {
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
-		return err
+		if e := (*os.PathError)(nil); errors.As(err, &e) {
+			err = e.Err // e names a file that nobody asked for
+		}
+		return fmt.Errorf("-o %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {

@@ -39,6 +39,16 @@ func keyFile(t *testing.T, name string, fill byte) string {
 	return "raw:" + path
 }
 
+// rawFile is the --kms of a file with that text.
+func rawFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key.json")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "raw:" + path
+}
+
 // try runs one command in this process.
 func try(in []byte, args ...string) (code int, out, errOut string) {
 	var o, e bytes.Buffer
@@ -89,6 +99,15 @@ func TestEnvelope(t *testing.T) {
 		{"a reserved key", plain, []string{"seal", "--kms", k, "--context", "aws-crypto-x=1"}, 1, "context not accepted"},
 		{"a suite of version 1", plain, []string{"seal", "--kms", k, "--context", "a=1", "--suite", "0178"}, 2, "0478 or 0578"},
 		{"a frame too long", plain, []string{"seal", "--kms", k, "--context", "a=1", "--frame", "20000000"}, 2, "--frame is 1 to 16777216 bytes"},
+		{"version 104", []byte("hi"), append([]string{"open", "--kms", k}, c...), 1, "the input is no message"},
+		{"version 104, only the header", []byte("hi"), append([]string{"rewrap", "--kms", k, "--to-kms", other, "--header-only"}, c...), 1, "the input is no message"},
+		{"version 104, looked at", []byte("hi"), []string{"inspect"}, 1, "the input is no message"},
+		{"a short key", plain, []string{"seal", "--kms", rawFile(t, `{"namespace":"n","name":"k","key":"AAAA"}`), "--context", "a=1"}, 1, "has 3 bytes and needs 32"},
+		{"a reserved namespace", plain, []string{"seal", "--kms", rawFile(t, `{"namespace":"aws-kms","name":"k","key":"`+strings.Repeat("AAAA", 10)+`AAA="}`), "--context", "a=1"}, 1, `"namespace" and "name"`},
+		{"no directory for the output", plain, []string{"seal", "--kms", k, "--context", "a=1", "-o", "/none/x"}, 1, "-o /none/x: no such file"},
+		{"a command that is none", plain, []string{"sael", "--kms", k}, 2, "cloister help names them"},
+		{"half a command", plain, []string{"audit"}, 2, "cloister help names them"},
+		{"an audit flag that is none", plain, []string{"audit", "verify", "--nonsense", "x"}, 2, "-nonsense"},
 		{"no frame", plain, []string{"seal", "--kms", k, "--context", "a=1", "--frame", "0"}, 2, "--frame is 1 to 16777216 bytes"},
 		{"an alias", plain, []string{"seal", "--kms", "aws:foo", "--context", "a=1"}, 1, "arn:aws:kms:REGION:ACCOUNT:key/ID; an alias or ID is not accepted; aws kms describe-key --key-id foo"},
 		{"a token without a service", plain, []string{"seal", "--kms", k, "--context", "a=1", "--grant-token", "t"}, 2, "--grant-token belongs to --kms aws:ARN"},

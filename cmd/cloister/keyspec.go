@@ -117,11 +117,15 @@ func rawKey(path string) (kmsctx.Keyring, error) {
 		clear(k.Key)
 		return nil, fmt.Errorf(`%s: want {"namespace": "...", "name": "...", "key": "32 bytes in base64"}`, path)
 	}
+	if len(k.Key) != kmsctx.DataKeyLen {
+		clear(k.Key)
+		return nil, fmt.Errorf(`%s: "key" has %d bytes and needs %d, in base64, as head -c 32 /dev/urandom | base64 prints them`, path, len(k.Key), kmsctx.DataKeyLen)
+	}
 	key := tenant.NewSecret(k.Key) // which owns the bytes: to clear them is to seal with zeros
 	ring, err := kmsctx.NewRawAES(k.Namespace, k.Name, key)
 	if err != nil {
 		key.Destroy()
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf(`%s: "namespace" and "name" are the ones that all programs with this key use: %w`, path, err)
 	}
 	return ring, nil
 }

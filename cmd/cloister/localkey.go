@@ -23,6 +23,9 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 	if a.name == "" {
 		a.name = "default"
 	}
+	if _, err := kmsctx.NewContext(ec.Pairs()); err != nil {
+		return nil, fmt.Errorf("%w: with local: keys of the context are of a-z 0-9 . _ - /, values printable ASCII, at most eight pairs and 384 characters", err)
+	}
 	path := a.root
 	if path == "" {
 		path = filepath.Join(filepath.Dir(filepath.Clean(dir)), "root.key")
@@ -47,7 +50,7 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 		}
 	}
 	if !writes {
-		return nil, fmt.Errorf("%w: key %q of %s has no grant for this context", kmsctx.ErrNotAuthorized, a.name, dir)
+		return nil, fmt.Errorf("%w: key %q of %s has no grant for this context: nothing was sealed under it there, or the grant is retired", kmsctx.ErrNotAuthorized, a.name, dir)
 	}
 	var id string
 	err = l.around(ctx, "CreateGrant", ec, &id, func() error {
@@ -58,6 +61,9 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 		id, err = k.CreateGrant(ctx, a.name, "cloister-"+hex.EncodeToString(sum[:8]), pairs)
 		return err
 	})
+	if errors.Is(err, localkms.ErrUnknown) {
+		return nil, fmt.Errorf("%w: --key %q: a name is printable ASCII without spaces, at most 256 bytes", errUsage, a.name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("key %q: %w", a.name, err)
 	}

@@ -177,3 +177,31 @@ func TestLocalKeyTogether(t *testing.T) {
 		t.Errorf("on record: %v", kinds)
 	}
 }
+
+// What a store does not take is refused before there is a store.
+func TestLocalKeyChecksFirst(t *testing.T) {
+	t.Parallel()
+	store := localStore(t)
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"values printable ASCII", []string{"--context", "tenant=\u00fc"}},
+		{"keys of the context", []string{"--context", "Tenant=a"}},
+		{"without spaces", []string{"--context", "tenant=a", "--key", "a b"}},
+	} {
+		want, args := c.want, c.args
+		code, _, errOut := try([]byte("x"), append([]string{"seal", "--kms", "local:" + store}, args...)...)
+		if code == 0 || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 {
+			t.Errorf("%q: code %d, %q", args, code, errOut)
+		}
+		if want != "without spaces" {
+			if _, err := os.Stat(store); err == nil {
+				t.Errorf("%q: a store was made", args)
+			}
+		}
+	}
+	if code, _, errOut := try([]byte("x"), "seal", "--kms", "local:"+store, "--context", "tenant=a", "--key", "a-b"); code != 0 {
+		t.Errorf("the control: %s", errOut)
+	}
+}

@@ -62,8 +62,7 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	var err error
 	switch {
 	case len(args) == 0 || args[0] == "help" || args[0] == "--help" || args[0] == "-h":
-		fmt.Fprint(out, usage)
-		return 0
+		_, err = fmt.Fprint(out, usage)
 	case args[0] == "version":
 		err = version(out)
 	case args[0] == "audit" && len(args) > 1 && args[1] == "verify":
@@ -79,8 +78,7 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	case args[0] == "invariants":
 		err = invariants(args[1:], out)
 	default:
-		fmt.Fprintf(errOut, "cloister: no such command\n%s", usage)
-		return 2
+		err = fmt.Errorf("%w: cloister: no such command; cloister help names them", errUsage)
 	}
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):

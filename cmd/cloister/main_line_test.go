@@ -55,6 +55,12 @@ func TestWriteErrorOnce(t *testing.T) {
 			t.Errorf("%s: written to %d times", args[0], f.n)
 		}
 	}
+	for _, args := range [][]string{{"inspect"}, {"inspect", "--json"}, {"seal", "--help"}, {"inspect", "--help"}, {"help"}, {"version"}} {
+		var errOut strings.Builder
+		if code := command(t.Context(), args, strings.NewReader(message), &full{}, &errOut); code != 1 || strings.Count(errOut.String(), errFull.Error()) != 1 {
+			t.Errorf("%s: code %d, %q", args, code, errOut.String())
+		}
+	}
 	var out, errOut strings.Builder
 	cut := message[:len(message)-70_000]
 	if code := command(t.Context(), []string{"open", "--kms", k, "--context", "tenant=a"}, strings.NewReader(cut), &out, &errOut); code != 1 || strings.Count(errOut.String(), "\n") != 1 {
