@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,6 +45,10 @@ only you can read. It overwrites nothing.
   --region, --account
                      as in ARNs (us-east-1, 000000000000)
   --propagation TIME for how long a new grant needs its token (0s)
+  --rate N           requests a second of each principal; more are throttled (0:
+                     as many as it likes)
+  --max-keys N, --max-grants N
+                     keys of the account, grants of a key (0: 10000, 50000)
   --tls-cert, --tls-key FILE
                      PEM files
 `
@@ -53,6 +59,7 @@ var errKMS = fmt.Errorf("%w: cloister kms init | serve; see cloister kms --help"
 type kmsArgs struct {
 	dir, root, principals, listen, audit, region, account, cert, key string
 	propagation                                                      time.Duration
+	rate, maxKeys, maxGrants                                         int
 }
 
 func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
@@ -77,6 +84,9 @@ func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 	f.StringVar(&a.cert, "tls-cert", "", "")
 	f.StringVar(&a.key, "tls-key", "", "")
 	f.DurationVar(&a.propagation, "propagation", 0, "")
+	f.IntVar(&a.rate, "rate", 0, "")
+	f.IntVar(&a.maxKeys, "max-keys", 0, "")
+	f.IntVar(&a.maxGrants, "max-grants", 0, "")
 	if err := f.Parse(args[1:]); err != nil {
 		return errors.Join(errKMS, err)
 	}
@@ -85,15 +95,25 @@ func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 		return fmt.Errorf("%w: kms %s takes flags only", errUsage, args[0])
 	case a.root == "" || a.principals == "":
 		return fmt.Errorf("%w: kms %s needs --root-key and --principals", errUsage, args[0])
+	case !accountID.MatchString(a.account):
+		return fmt.Errorf("%w: --account %.40q: an account has twelve digits", errUsage, a.account)
 	case args[0] == "init":
 		return a.init(out)
 	case args[0] == "serve" && a.dir == "":
 		return fmt.Errorf("%w: kms serve needs --dir", errUsage)
+	case args[0] == "serve" && (a.cert == "") != (a.key == ""):
+		return fmt.Errorf("%w: --tls-cert and --tls-key are given together, and %s is missing", errUsage, map[bool]string{true: "--tls-cert", false: "--tls-key"}[a.cert == ""])
+	case a.propagation < 0:
+		return fmt.Errorf("%w: --propagation %s: a new grant cannot be in force before it is made; use 0s or more", errUsage, a.propagation)
+	case min(a.rate, a.maxKeys, a.maxGrants) < 0:
+		return fmt.Errorf("%w: --rate, --max-keys and --max-grants are not negative", errUsage)
 	case args[0] == "serve":
 		return a.serve(ctx, out)
 	}
 	return errKMS
 }
+
+var accountID = regexp.MustCompile(`^[0-9]{12}$`)
 
 func (a kmsArgs) init(out io.Writer) error {
 	key := make([]byte, 32)
@@ -170,6 +190,24 @@ func readSmall(path string, limit int64) ([]byte, error) {
 	return b, err
 }
 
+// keyPair reads a certificate, and its key as a file that holds secrets.
+func keyPair(cert, key string) (tls.Certificate, error) {
+	c, err := os.ReadFile(cert)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	k, err := readSmall(key, 1<<20)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	defer clear(k)
+	pair, err := tls.X509KeyPair(c, k)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("%s, %s: %w", cert, key, err)
+	}
+	return pair, nil
+}
+
 func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
 	key, err := rootKey(a.root)
 	if err != nil {
@@ -185,6 +223,10 @@ func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.principals, err)
 	}
+	if all := who.Accounts(); !slices.Contains(all, a.account) {
+		return fmt.Errorf("%s: its principals are of account %s, and the keys would be of account %s, where nobody could make one: serve with --account %s, or give an arn the other account",
+			a.principals, strings.Join(all, ", "), a.account, all[0])
+	}
 	store, err := localkms.Open(a.dir, key)
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.dir, err)
@@ -197,20 +239,21 @@ func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	service, err := localkms.NewService(store, kmsAudit{log}, &localkms.Options{Account: a.account, Region: a.region, Propagation: a.propagation})
+	service, err := localkms.NewService(store, kmsAudit{log}, &localkms.Options{Account: a.account, Region: a.region, Propagation: a.propagation,
+		Limits: localkms.Limits{Keys: a.maxKeys, GrantsPerKey: a.maxGrants}})
 	if err != nil {
 		return err
 	}
 	refusals := &refusals{log: log}
 	defer refusals.flush()
-	handler, err := kmsserver.New(service, who, &kmsserver.Options{Refused: refusals.add})
+	handler, err := kmsserver.New(service, who, &kmsserver.Options{Refused: refusals.add, Rate: a.rate})
 	if err != nil {
 		return err
 	}
 	var c *tls.Config
 	scheme := "http"
-	if a.cert != "" || a.key != "" {
-		pair, err := tls.LoadX509KeyPair(a.cert, a.key)
+	if a.cert != "" {
+		pair, err := keyPair(a.cert, a.key)
 		if err != nil {
 			return err
 		}

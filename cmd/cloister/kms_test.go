@@ -3,13 +3,30 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"io"
+	"math/big"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/cloisterdev/cloister/audit"
 )
@@ -120,6 +137,9 @@ func TestKMSRefuses(t *testing.T) {
 	}
 	key, who := file("key", strings.Repeat("k", 32), 0o600), file("who", kmsPrincipals, 0o600)
 	store := filepath.Join(dir, "store")
+	pemCert, pemKey := selfSigned(t)
+	_, otherKey := selfSigned(t)
+	cert, certKey := file("cert", pemCert, 0o644), file("certkey", pemKey, 0o600)
 	for name, c := range map[string]struct {
 		code int
 		want string
@@ -136,7 +156,17 @@ func TestKMSRefuses(t *testing.T) {
 		"public secrets":  {1, "others can read", []string{"serve", "--dir", store, "--root-key", key, "--principals", file("openwho", kmsPrincipals, 0o640)}},
 		"nobody":          {1, "nobody may call", []string{"serve", "--dir", store, "--root-key", key, "--principals", file("none.json", `{"principals":[]}`, 0o600)}},
 		"the network":     {1, "without TLS", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--listen", "0.0.0.0:0"}},
-		"account":         {1, "twelve digits", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--account", "1"}},
+		"account":         {2, "twelve digits", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--account", "1"}},
+		"init's account":  {2, "twelve digits", []string{"init", "--root-key", filepath.Join(dir, "new"), "--principals", filepath.Join(dir, "newwho"), "--account", "1234"}},
+		"another account": {1, "serve with --account 000000000000", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--account", "111111111111"}},
+		"propagation":     {2, "--propagation -1s: a new grant", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--propagation", "-1s"}},
+		"rate":            {2, "--rate", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--rate", "-1"}},
+		"keys":            {2, "--max-keys", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--max-keys", "-1"}},
+		"grants":          {2, "--max-grants", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--max-grants", "-1"}},
+		"no TLS key":      {2, "--tls-key is missing", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--tls-cert", cert}},
+		"no certificate":  {2, "--tls-cert is missing", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--tls-key", certKey}},
+		"public TLS key":  {1, "others can read", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--tls-cert", cert, "--tls-key", file("openkey", pemKey, 0o644)}},
+		"two's TLS key":   {1, "private key", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--tls-cert", cert, "--tls-key", file("otherkey", otherKey, 0o600)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out, errOut strings.Builder
@@ -145,10 +175,96 @@ func TestKMSRefuses(t *testing.T) {
 			}
 		})
 	}
+	for _, name := range []string{"new", "newwho"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("init made %s for an account that is none", name)
+		}
+	}
 	var out, errOut strings.Builder
 	if code := run([]string{"kms", "--help"}, &out, &errOut); code != 0 || !strings.Contains(out.String(), "--principals") {
 		t.Errorf("--help: %d", code)
 	}
+}
+
+// selfSigned makes a certificate for 127.0.0.1 and its key, in PEM.
+func selfSigned(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	c, err := x509.CreateCertificate(rand.Reader, of, of, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: k}))
+}
+
+// What the flags say is what is served: TLS, a rate, limits, an account.
+func TestKMSFlags(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key := selfSigned(t)
+	certFile, keyFile, who := filepath.Join(dir, "cert"), filepath.Join(dir, "key"), filepath.Join(dir, "who")
+	for path, text := range map[string]string{certFile: cert, keyFile: key} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A principals file that init made for the account is one that serve takes.
+	var out, errOut strings.Builder
+	if code := run([]string{"kms", "init", "--root-key", filepath.Join(dir, "root"), "--principals", who, "--account", "111111111111"}, &out, &errOut); code != 0 {
+		t.Fatal(errOut.String())
+	}
+	url, _, _ := serveKMS(t, "--tls-cert", certFile, "--tls-key", keyFile, "--rate", "4", "--max-keys", "1", "--max-grants", "1", "--account", "111111111111", "--principals", who)
+	b, err := os.ReadFile(who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Principals []struct{ AccessKeyID, SecretAccessKey, ARN string }
+	}
+	if err := json.Unmarshal(b, &file); err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(cert))
+	p := file.Principals[0]
+	root := kms.New(kms.Options{Region: "us-east-1", BaseEndpoint: aws.String(url), RetryMaxAttempts: 1,
+		HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: p.AccessKeyID, SecretAccessKey: p.SecretAccessKey}, nil
+		})})
+	ctx := t.Context()
+	made, err := root.CreateKey(ctx, &kms.CreateKeyInput{})
+	if err != nil || !strings.Contains(*made.KeyMetadata.Arn, ":111111111111:") {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	refused := func(what, want string, err error) {
+		t.Helper()
+		if e := smithy.APIError(nil); !errors.As(err, &e) || e.ErrorCode() != want {
+			t.Errorf("%s: %v, not %s", what, err, want)
+		}
+	}
+	_, err = root.CreateKey(ctx, &kms.CreateKeyInput{})
+	refused("a second key", "LimitExceededException", err)
+	grant := &kms.CreateGrantInput{KeyId: made.KeyMetadata.KeyId, GranteePrincipal: aws.String(p.ARN), Operations: []types.GrantOperation{types.GrantOperationDecrypt}}
+	if _, err := root.CreateGrant(ctx, grant); err != nil {
+		t.Error(err)
+	}
+	_, err = root.CreateGrant(ctx, grant)
+	refused("a second grant", "LimitExceededException", err)
+	for range 500 {
+		if _, err = root.ListKeys(ctx, &kms.ListKeysInput{}); err != nil {
+			break
+		}
+	}
+	refused("many more requests", "ThrottlingException", err)
 }
 
 func TestKMSInit(t *testing.T) {

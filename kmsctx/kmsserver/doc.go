@@ -23,7 +23,7 @@
 //
 // Symmetric keys only. Retiring and revoking a grant count at once. Encryption
 // contexts whose keys differ in case only are refused, and those whose keys have
-// capital letters beyond ASCII. Key policies are those
+// capital letters beyond ASCII. The rate is one for all operations. Key policies are those
 // that fas/policy evaluates, with principals named one by one; a role's name
 // stands for its sessions, and aws:PrincipalArn of a session is its role without
 // the path. Grants are to one ARN to the letter, that of a session too. An

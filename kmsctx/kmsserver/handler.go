@@ -29,6 +29,10 @@ type Options struct {
 	// process for [ReplayEntries]; servers of one store need one that they share,
 	// and one that outlives them lets them take what was signed before they began.
 	Replay fas.ReplayStore
+	// Rate is how many requests a second each principal may make, in whatever
+	// operations; more are refused with ThrottlingException. Zero means as many as
+	// it likes.
+	Rate int
 }
 
 // Refusal is a request that did not become a call.
@@ -38,8 +42,8 @@ type Refusal struct {
 	// AccessKeyID is what the request claims, at most 128 bytes of whatever it
 	// is; empty without a claim.
 	AccessKeyID string
-	// Principal is the ARN of who signed the request, where it is known that it
-	// is not a replay. Empty means that anybody may have sent it.
+	// Principal is the ARN of who signed the request, where that is no replay and
+	// not one too many. Empty means that anybody may have sent it, or often.
 	Principal string
 	Err       error
 }
@@ -49,6 +53,7 @@ type handler struct {
 	principals *Principals
 	verifier   *sigv4.Verifier
 	used       *used
+	rates      *rates
 	o          Options
 }
 
@@ -66,6 +71,10 @@ func New(s *localkms.Service, p *Principals, opts *Options) (http.Handler, error
 	if opts != nil {
 		h.o = *opts
 	}
+	if h.o.Rate < 0 {
+		return nil, fmt.Errorf("%w: a negative rate", ErrConfig)
+	}
+	h.rates = &rates{perSecond: float64(h.o.Rate), of: map[string]*bucket{}}
 	if h.used, err = newUsed(h.o.Replay, time.Now()); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -126,11 +135,19 @@ func (h *handler) serve(r *http.Request, id string) ([]byte, error) {
 	if !ok {
 		return refuse(errOperation)
 	}
-	if err := h.used.claim(r.Context(), evidence, now, op.once); err != nil {
+	p := h.principals.byKey[evidence.AccessKeyID()].who
+	if !h.rates.take(p.ARN, now) {
+		return refuse(ErrThrottled)
+	}
+	if wait, err := h.used.claim(r.Context(), evidence, now, op.once); err != nil {
+		h.rates.back(p.ARN)
+		select {
+		case <-time.After(wait):
+		case <-r.Context().Done():
+		}
 		return refuse(err)
 	}
-	who = h.principals.byKey[evidence.AccessKeyID()].who
-	who.RequestID, who.Peer = id, peer(r)
+	who, who.RequestID, who.Peer = p, id, peer(r)
 	out, err := op.run(r.Context(), h.service, who, body)
 	if errors.Is(err, errSerialization) || errors.As(err, new(unknownMember)) {
 		return refuse(err)
@@ -173,6 +190,8 @@ func answer(err error) (int, string, string) {
 		return 400, "SerializationException", err.Error()
 	case errors.Is(err, errOperation), errors.Is(err, errRequest):
 		return 400, "UnknownOperationException", err.Error()
+	case errors.Is(err, ErrThrottled):
+		return 400, "ThrottlingException", "rate exceeded"
 	case errors.Is(err, errAgain):
 		return 400, "ThrottlingException", "this very request was made before within the second: sign it again"
 	case errors.Is(err, ErrReplayed):

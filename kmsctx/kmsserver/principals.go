@@ -8,6 +8,8 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/cloisterdev/cloister/fas/policy"
 	"github.com/cloisterdev/cloister/fas/sigv4"
@@ -97,6 +99,16 @@ func ParsePrincipals(b []byte) (*Principals, error) {
 		return nil, fmt.Errorf("%w: nobody may call", ErrConfig)
 	}
 	return out, nil
+}
+
+// Accounts returns the accounts that the principals are of, sorted.
+func (p *Principals) Accounts() []string {
+	var out []string
+	for _, x := range p.byKey {
+		out = append(out, strings.SplitN(x.who.ARN, ":", 6)[4])
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func (p *Principals) key(id string) (sigv4.Key, bool) {

@@ -53,24 +53,20 @@ var errAgain = fmt.Errorf("%w, just now", ErrReplayed)
 
 // claim takes verified evidence: once, or for as long as equal requests may come
 // from one client. It is the signature that counts: whatever it does not cover
-// can be changed by whoever repeats it.
-func (u *used) claim(ctx context.Context, e sigv4.Evidence, now time.Time, once bool) error {
+// can be changed by whoever repeats it. A refusal is to be told after the wait:
+// told within the same second, a client would sign the same again.
+func (u *used) claim(ctx context.Context, e sigv4.Evidence, now time.Time, once bool) (wait time.Duration, err error) {
 	if e.Time().Before(u.began) {
-		return ErrReplayed
+		return 0, ErrReplayed
 	}
 	first, fresh, err := u.store.Claim(ctx, e.Signature(), now, e.Time().Add(signatureLife+time.Second))
 	switch recent := now.Sub(first) < equal; {
 	case err != nil:
-		return fmt.Errorf("kmsserver: signatures cannot be remembered: %w", err)
+		return 0, fmt.Errorf("kmsserver: signatures cannot be remembered: %w", err)
 	case fresh, recent && !once:
-		return nil
-	case !recent:
-		return ErrReplayed
+		return 0, nil
+	case recent:
+		return first.Add(time.Second).Sub(now), errAgain
 	}
-	// Told within the same second, a client would sign the same again.
-	select {
-	case <-time.After(first.Add(time.Second).Sub(now)):
-	case <-ctx.Done():
-	}
-	return errAgain
+	return 0, ErrReplayed
 }
