@@ -170,7 +170,9 @@ func TestKMSRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out, errOut strings.Builder
-			if code := run(append([]string{"kms"}, c.args...), &out, &errOut); code != c.code || !strings.Contains(errOut.String(), c.want) {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // of a server that was not to start
+			defer cancel()
+			if code := command(ctx, append([]string{"kms"}, c.args...), strings.NewReader(""), &out, &errOut); code != c.code || !strings.Contains(errOut.String(), c.want) {
 				t.Errorf("code %d: %s", code, errOut.String())
 			}
 		})
