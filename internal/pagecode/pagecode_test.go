@@ -55,8 +55,8 @@ func rewrite(page string) (string, error) {
 	return out.String(), nil
 }
 
-// source is the body of a function, or a type's declaration, one tab to the
-// left.
+// source is the body of a function, one tab to the left, or the declaration of a
+// type, or of a method that is called Type.Method.
 func source(file, name string) (string, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -73,6 +73,9 @@ func source(file, name string) (string, error) {
 		case *ast.FuncDecl:
 			if d.Name.Name == name && d.Recv == nil {
 				return shift(b[at(d.Body.Lbrace)+1 : at(d.Body.Rbrace)]), nil
+			}
+			if d.Recv != nil && string(b[at(d.Recv.List[0].Type.Pos()):at(d.Recv.List[0].Type.End())])+"."+d.Name.Name == name {
+				return string(b[at(d.Pos()):at(d.End())]) + "\n", nil
 			}
 		case *ast.GenDecl:
 			for _, s := range d.Specs {
