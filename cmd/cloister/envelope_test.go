@@ -106,7 +106,7 @@ func TestEnvelope(t *testing.T) {
 		{"a reserved namespace", plain, []string{"seal", "--kms", rawFile(t, `{"namespace":"aws-kms","name":"k","key":"`+strings.Repeat("AAAA", 10)+`AAA="}`), "--context", "a=1"}, 1, `"namespace" and "name"`},
 		{"no directory for the output", plain, []string{"seal", "--kms", k, "--context", "a=1", "-o", "/none/x"}, 1, "-o /none/x: no such file"},
 		{"a command that is none", plain, []string{"sael", "--kms", k}, 2, "cloister help names them"},
-		{"half a command", plain, []string{"audit"}, 2, "cloister help names them"},
+		{"half a command", plain, []string{"audit"}, 2, "usage: cloister audit verify"},
 		{"an audit flag that is none", plain, []string{"audit", "verify", "--nonsense", "x"}, 2, "-nonsense"},
 		{"no frame", plain, []string{"seal", "--kms", k, "--context", "a=1", "--frame", "0"}, 2, "--frame is 1 to 16777216 bytes"},
 		{"an alias", plain, []string{"seal", "--kms", "aws:foo", "--context", "a=1"}, 1, "arn:aws:kms:REGION:ACCOUNT:key/ID; an alias or ID is not accepted; aws kms describe-key --key-id foo"},

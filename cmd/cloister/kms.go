@@ -62,7 +62,7 @@ type kmsArgs struct {
 	rate, maxKeys, maxGrants                                         int
 }
 
-func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
+func kmsCommand(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 0 {
 		return errKMS
 	}
@@ -72,8 +72,7 @@ func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 	}
 	var a kmsArgs
 	f := flag.NewFlagSet("kms", flag.ContinueOnError)
-	f.SetOutput(errOut)
-	f.Usage = func() { fmt.Fprint(errOut, kmsUsage) }
+	f.SetOutput(io.Discard)
 	f.StringVar(&a.dir, "dir", "", "")
 	f.StringVar(&a.root, "root-key", "", "")
 	f.StringVar(&a.principals, "principals", "", "")
@@ -87,7 +86,13 @@ func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 	f.IntVar(&a.rate, "rate", 0, "")
 	f.IntVar(&a.maxKeys, "max-keys", 0, "")
 	f.IntVar(&a.maxGrants, "max-grants", 0, "")
-	if err := f.Parse(args[1:]); err != nil {
+	if args[0] != "serve" && args[0] != "init" {
+		return errKMS
+	}
+	if err := f.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
+		_, err := fmt.Fprint(out, kmsUsage)
+		return err
+	} else if err != nil {
 		return errors.Join(errKMS, err)
 	}
 	switch {
@@ -107,10 +112,8 @@ func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 		return fmt.Errorf("%w: --propagation %s: a new grant cannot be in force before it is made; use 0s or more", errUsage, a.propagation)
 	case min(a.rate, a.maxKeys, a.maxGrants) < 0:
 		return fmt.Errorf("%w: --rate, --max-keys and --max-grants are not negative", errUsage)
-	case args[0] == "serve":
-		return a.serve(ctx, out)
 	}
-	return errKMS
+	return a.serve(ctx, out)
 }
 
 var accountID = regexp.MustCompile(`^[0-9]{12}$`)

@@ -66,15 +66,19 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	case args[0] == "version":
 		err = version(out)
 	case args[0] == "audit" && len(args) > 1 && args[1] == "verify":
-		err = auditVerify(args[2:], out, errOut)
+		err = auditVerify(args[2:], out)
+	case args[0] == "audit":
+		err = errAuditVerify
 	case args[0] == "policy" && len(args) > 1:
-		err = policyCommand(args[1], args[2:], out, errOut)
+		err = policyCommand(args[1], args[2:], out)
+	case args[0] == "policy":
+		err = errPolicyUsage
 	case slices.Contains([]string{"seal", "open", "rewrap", "inspect"}, args[0]):
 		err = envelope(ctx, args[0], args[1:], in, out, errOut)
 	case args[0] == "profile":
-		err = profileCommand(args[1:], out, errOut)
+		err = profileCommand(args[1:], out)
 	case args[0] == "kms":
-		err = kmsCommand(ctx, args[1:], out, errOut)
+		err = kmsCommand(ctx, args[1:], out)
 	case args[0] == "invariants":
 		err = invariants(args[1:], out)
 	default:
@@ -115,6 +119,14 @@ var (
 	errAuditVerify = fmt.Errorf("%w: cloister audit verify DIR [--key FILE] [--json]", errUsage)
 )
 
+// help prints how a command is called, and its flags.
+func help(out io.Writer, fs *flag.FlagSet, usage error) error {
+	_, err := fmt.Fprintln(out, "Usage:", strings.TrimPrefix(usage.Error(), errUsage.Error()+": "))
+	fs.SetOutput(out)
+	fs.PrintDefaults()
+	return err
+}
+
 func version(out io.Writer) error {
 	v := "(devel)"
 	if bi, ok := debug.ReadBuildInfo(); ok && bi.Main.Version != "" {
@@ -124,7 +136,7 @@ func version(out io.Writer) error {
 	return err
 }
 
-func auditVerify(args []string, out, errOut io.Writer) error {
+func auditVerify(args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("audit verify", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	key := fs.String("key", "", "file with the log's public key, kept elsewhere; default: the one beside the log")
@@ -133,9 +145,7 @@ func auditVerify(args []string, out, errOut io.Writer) error {
 	for len(args) > 0 {
 		switch err := fs.Parse(args); {
 		case errors.Is(err, flag.ErrHelp):
-			fs.SetOutput(errOut)
-			fs.Usage()
-			return err
+			return help(out, fs, errAuditVerify)
 		case err != nil:
 			return errors.Join(errAuditVerify, err)
 		}

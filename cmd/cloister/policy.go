@@ -24,10 +24,10 @@ type access struct {
 	asJSON  bool
 }
 
-func policyCommand(verb string, args []string, out, errOut io.Writer) error {
+func policyCommand(verb string, args []string, out io.Writer) error {
 	var a access
 	fs := flag.NewFlagSet("policy "+verb, flag.ContinueOnError)
-	fs.SetOutput(errOut)
+	fs.SetOutput(io.Discard)
 	fs.BoolVar(&a.asJSON, "json", false, "print JSON")
 	if verb == "eval" {
 		fs.StringVar(&a.request.Action, "action", "", "service:Name")
@@ -36,7 +36,9 @@ func policyCommand(verb string, args []string, out, errOut io.Writer) error {
 	}
 	var files []string
 	for len(args) > 0 {
-		if err := fs.Parse(args); err != nil {
+		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return help(out, fs, errPolicyUsage)
+		} else if err != nil {
 			return errors.Join(errPolicyUsage, err)
 		}
 		if args = fs.Args(); len(args) > 0 {

@@ -28,7 +28,7 @@ var (
 	errProfileDiff  = fmt.Errorf("%w: cloister profile diff OLD NEW [--json]", errUsage)
 )
 
-func profileCommand(args []string, out, errOut io.Writer) error {
+func profileCommand(args []string, out io.Writer) error {
 	if len(args) == 0 {
 		return errProfileUsage
 	}
@@ -40,15 +40,26 @@ func profileCommand(args []string, out, errOut io.Writer) error {
 		return errProfileUsage
 	}
 	fs := flag.NewFlagSet("profile "+verb, flag.ContinueOnError)
-	fs.SetOutput(errOut)
-	return run(fs, args[1:], out)
+	fs.SetOutput(io.Discard)
+	err := run(fs, args[1:], out)
+	if h := (helpFor{}); errors.As(err, &h) {
+		return help(out, fs, h.usage)
+	}
+	return err
 }
+
+// helpFor is [flag.ErrHelp] for the command of a usage.
+type helpFor struct{ usage error }
+
+func (helpFor) Error() string { return flag.ErrHelp.Error() }
 
 // files parses flags that may stand before, between and after n files.
 func files(fs *flag.FlagSet, args []string, n int, usage error) ([]string, error) {
 	var out []string
 	for len(args) > 0 {
-		if err := fs.Parse(args); err != nil {
+		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return nil, helpFor{usage}
+		} else if err != nil {
 			return nil, errors.Join(usage, err)
 		}
 		if args = fs.Args(); len(args) > 0 {
