@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -35,19 +34,6 @@ const (
 	askReady    = "ready"
 )
 
-// play is the whole program of a role: it ends when its input does.
-func play(args []string, in io.Reader, out io.Writer) (played bool, err error) {
-	if len(args) != 3 || askedRoles[args[1]] == nil {
-		return false, nil
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		defer cancel()
-		_, _ = io.Copy(io.Discard, in)
-	}()
-	return true, askedRoles[args[1]](ctx, args[2], func() { fmt.Fprintln(out, askReady) })
-}
-
 // startRole runs this program in a role until stop.
 func startRole(ctx context.Context, role, dir string) (stop func() error, err error) {
 	_, stop, err = startPiped(ctx, role, dir)
@@ -56,21 +42,10 @@ func startRole(ctx context.Context, role, dir string) (stop func() error, err er
 
 // startPiped returns besides what the role writes after it is ready.
 func startPiped(ctx context.Context, role, dir string) (piped io.Reader, stop func() error, err error) {
-	exe, err := os.Executable()
+	_, out, stop, err := startSelf(ctx, role, dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := exec.CommandContext(ctx, exe, role, dir)
-	cmd.Stderr = os.Stderr
-	in, err1 := cmd.StdinPipe()
-	out, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, nil, err
-	}
-	stop = func() error { return errors.Join(in.Close(), cmd.Wait()) }
 	ready := make([]byte, len(askReady)+1)
 	if _, err := io.ReadFull(out, ready); err != nil || string(ready) != askReady+"\n" {
 		return nil, nil, errors.Join(fmt.Errorf("%s did not come up", role), err, stop())

@@ -60,13 +60,6 @@ func main() {
 	} else if played {
 		return
 	}
-	if len(os.Args) == 2 && os.Args[1] == peerRole {
-		if err := servePeer(os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintf(os.Stderr, "bench: the plain peer: %v\n", err)
-			os.Exit(1)
-		}
-		return
-	}
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -214,24 +212,11 @@ func servePeer(in io.Reader, out io.Writer) error {
 
 // startPeer starts this program as the plain peer. stop ends it and waits.
 func startPeer(ctx context.Context, docs []retrieval.Document) (base string, stop func(), err error) {
-	exe, err := os.Executable()
+	in, out, end, err := startSelf(ctx, peerRole)
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := exec.CommandContext(ctx, exe, peerRole)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, err
-	}
-	stop = func() { _ = in.Close(); _ = cmd.Wait() }
+	stop = func() { _ = end() }
 	if err := json.NewEncoder(in).Encode(docs); err != nil {
 		stop()
 		return "", nil, fmt.Errorf("the plain peer: %w", err)
