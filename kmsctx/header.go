@@ -48,7 +48,7 @@ func parseHeader(m []byte, l limits) (*header, error) {
 	case v == 1:
 		return nil, fail(ErrUnsupported, "a message of format version 1, which commits to no key")
 	default:
-		return nil, fail(ErrUnsupported, "no message of the AWS Encryption SDK: its first byte is 0x%02x, not 0x02", v)
+		return nil, fail(ErrUnsupported, "the input is no message of the AWS Encryption SDK: it begins with 0x%02x, not 0x02", v)
 	}
 	h := &header{suite: Suite(c.u16())}
 	if !h.suite.known() && !c.short {

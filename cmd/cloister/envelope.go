@@ -2,18 +2,13 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/cloisterdev/cloister/kmsctx"
@@ -195,148 +190,6 @@ func seal(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, r io.Rea
 	return s.Close()
 }
 
-// open verifies the header. Where it is for another context, the error says
-// what of the caller's flags may be the reason.
-func (a *envelopeArgs) open(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, r io.Reader) (*kmsctx.Reader, error) {
-	h := &beginning{r: r}
-	plain, err := env.NewReader(ctx, h, ec)
-	if errors.Is(err, kmsctx.ErrContextMismatch) {
-		return nil, a.explain(err, ec, h.b)
-	}
-	err = noMessage(err, h.b)
-	h.stop, h.b = true, nil
-	return plain, err
-}
-
-// noMessage says so of what does not begin as any version of the format does;
-// the format's own error speaks of a version.
-func noMessage(err error, head []byte) error {
-	if errors.Is(err, kmsctx.ErrUnsupported) && len(head) > 0 && head[0] > 2 {
-		return fmt.Errorf("%w: the input is no message that cloister seal or an AWS Encryption SDK wrote", err)
-	}
-	return err
-}
-
-// explain names keys only: those that the caller gave, and those that everybody
-// can read in the header. Values stay where they are.
-func (a *envelopeArgs) explain(err error, ec kmsctx.Context, head []byte) error {
-	u, uerr := kmsctx.InspectUnverified(head)
-	if uerr != nil {
-		return err
-	}
-	var absent []string
-	pairs := ec.Pairs()
-	for k, v := range pairs {
-		if stored, ok := u.Context[k]; ok && stored != v {
-			return err // another message, and which one is nobody's business
-		} else if !ok && !slices.Contains(a.withhold, k) {
-			absent = append(absent, k)
-		}
-	}
-	if len(absent) > 0 {
-		slices.Sort(absent)
-		return fmt.Errorf("%w: the header does not store %q; if it was sealed with --withhold, open it with --withhold %s", err, absent, strings.Join(absent, " --withhold "))
-	}
-	return fmt.Errorf("%w: the header stores keys that no --context gives; cloister inspect shows them", err)
-}
-
-// beginning keeps the first bytes that are read, as long as they are a header.
-type beginning struct {
-	r    io.Reader
-	b    []byte
-	stop bool
-}
-
-// Read implements io.Reader.
-func (h *beginning) Read(p []byte) (int, error) {
-	n, err := h.r.Read(p)
-	if !h.stop && len(h.b) < maxHeader {
-		h.b = append(h.b, p[:n]...)
-	}
-	return n, err
-}
-
-// rewrap seals the plaintext anew, or makes another header for the same body.
-// What the new message needs, such as a grant, is made after the old header has
-// verified: nobody gets a grant for sending what is no message.
-func (a *envelopeArgs) rewrap(ctx context.Context, env *kmsctx.Envelope, o kmsctx.Options, ec, to kmsctx.Context, r io.Reader, w io.Writer) error {
-	if a.headerOnly {
-		return a.rewrapHeader(ctx, env, ec, to, r, w)
-	}
-	plain, err := a.open(ctx, env, ec, r)
-	if err != nil {
-		return err
-	}
-	target, err := a.to.keyring(ctx, to, true)
-	if err != nil {
-		return err
-	}
-	again, err := kmsctx.New(target, &o)
-	if err != nil {
-		return err
-	}
-	return seal(ctx, again, to, plain, w)
-}
-
-func (a *envelopeArgs) rewrapHeader(ctx context.Context, env *kmsctx.Envelope, ec, to kmsctx.Context, r io.Reader, w io.Writer) error {
-	in := bufio.NewReaderSize(r, maxHeader)
-	u, err := peekHeader(in)
-	if err != nil {
-		head, _ := in.Peek(1)
-		return noMessage(err, head)
-	}
-	old := make([]byte, u.HeaderLength)
-	if _, err := io.ReadFull(in, old); err != nil {
-		return err
-	}
-	head, err := env.Rewrap(ctx, old, ec, lateWrapper(func() (kmsctx.Keyring, error) { return a.to.keyring(ctx, to, true) }), to)
-	if errors.Is(err, kmsctx.ErrContextMismatch) {
-		return a.explain(err, ec, old)
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(head); err != nil {
-		return err
-	}
-	_, err = io.Copy(w, in)
-	return err
-}
-
-// lateWrapper makes its keyring when there is a data key to wrap, which is when
-// the header has verified.
-type lateWrapper func() (kmsctx.Keyring, error)
-
-// WrapDataKey implements [kmsctx.Wrapper].
-func (f lateWrapper) WrapDataKey(ctx context.Context, ec kmsctx.Context, key []byte) ([]kmsctx.EncryptedDataKey, error) {
-	ring, err := f()
-	if err != nil {
-		return nil, err
-	}
-	w, ok := ring.(kmsctx.Wrapper)
-	if !ok {
-		return nil, errors.New("this kind of --to-kms cannot wrap a data key that it did not make; leave --header-only away")
-	}
-	return w.WrapDataKey(ctx, ec, key)
-}
-
-// maxHeader is as much of a message as inspect looks at, in bytes.
-const maxHeader = 1 << 20
-
-// peekHeader reads the header of a message without taking it from r.
-func peekHeader(r *bufio.Reader) (kmsctx.Unverified, error) {
-	for n := 4 << 10; ; n = min(2*n, maxHeader) {
-		b, err := r.Peek(n)
-		u, uerr := kmsctx.InspectUnverified(b)
-		if uerr == nil || !errors.Is(uerr, kmsctx.ErrTruncated) || err != nil || n == maxHeader {
-			if err != nil && !errors.Is(err, io.EOF) {
-				return u, err
-			}
-			return u, uerr
-		}
-	}
-}
-
 // contextOf takes any context that the format can carry: other programs write
 // and read these messages too. What is withheld must be among its keys.
 func contextOf(name string, pairs, withheld []string) (kmsctx.Context, error) {
@@ -354,74 +207,6 @@ func contextOf(name string, pairs, withheld []string) (kmsctx.Context, error) {
 		}
 	}
 	return kmsctx.ForeignContext(m)
-}
-
-// inspected is what inspect prints, in JSON.
-type inspected struct {
-	Unverified  bool              `json:"unverified"` // always true
-	Suite       string            `json:"suite"`
-	MessageID   string            `json:"message_id"`
-	Context     map[string]string `json:"context"`
-	Keys        []inspectedKey    `json:"keys"`
-	Framed      bool              `json:"framed"`
-	FrameLength int               `json:"frame_length"`
-	Header      int               `json:"header_bytes"`
-}
-
-type inspectedKey struct {
-	Provider string `json:"provider"`
-	Info     string `json:"info"`
-	Bytes    int    `json:"ciphertext_bytes"`
-}
-
-func inspect(args []string, in io.Reader, out, errOut io.Writer) error {
-	fs := flag.NewFlagSet("inspect", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	asJSON := fs.Bool("json", false, "")
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		_, err = fmt.Fprint(out, envelopeUsage)
-		return err
-	case err != nil || fs.NArg() > 0:
-		return fmt.Errorf("%w: cloister inspect [--json] <MESSAGE", errUsage)
-	}
-	r := bufio.NewReaderSize(in, maxHeader)
-	u, err := peekHeader(r)
-	if err != nil {
-		head, _ := r.Peek(1)
-		return noMessage(err, head)
-	}
-	i := inspected{true, u.Suite.String(), hex.EncodeToString(u.MessageID[:]), u.Context, nil, u.Framed, u.FrameLength, u.HeaderLength}
-	for _, k := range u.Keys {
-		i.Keys = append(i.Keys, inspectedKey{k.Provider, readable(k.Info), len(k.Ciphertext)})
-	}
-	if *asJSON {
-		return json.NewEncoder(out).Encode(i)
-	}
-	fmt.Fprintf(errOut, "nothing of this is verified: anyone may have written it\n")
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "suite       %s\nmessage id  %s\nframes      %d bytes\nheader      %d bytes\n", i.Suite, i.MessageID, i.FrameLength, i.Header)
-	for _, k := range slices.Sorted(maps.Keys(i.Context)) {
-		fmt.Fprintf(&b, "context     %q = %q\n", k, i.Context[k])
-	}
-	for _, k := range i.Keys {
-		fmt.Fprintf(&b, "key         %q %s, %d bytes\n", k.Provider, k.Info, k.Bytes)
-	}
-	_, err = out.Write(b.Bytes())
-	return err
-}
-
-// readable quotes the printable beginning of a key's information; what follows
-// is binary.
-func readable(b []byte) string {
-	n := 0
-	for n < len(b) && b[n] >= 0x20 && b[n] < 0x7f {
-		n++
-	}
-	if n < len(b) {
-		return fmt.Sprintf("%q and %d bytes", b[:n], len(b)-n)
-	}
-	return fmt.Sprintf("%q", b)
 }
 
 // writeTo gives f standard output, or a file that appears only when f

@@ -15,6 +15,7 @@ import (
 var helps = map[string][]string{
 	"main.go":          {"audit verify"},
 	"envelope.go":      {"seal", "rewrap", "inspect"},
+	"inspect.go":       {"inspect"},
 	"kms.go":           {"kms", "kms serve"},
 	"policy.go":        {"policy check", "policy subset", "policy eval"},
 	"profile.go":       {"profile new", "profile sign", "profile show"},

@@ -104,9 +104,9 @@ func kmsCommand(ctx context.Context, args []string, out io.Writer) error {
 		return fmt.Errorf("%w: --account %.40q: an account has twelve digits", errUsage, a.account)
 	case args[0] == "init":
 		return a.init(out)
-	case args[0] == "serve" && a.dir == "":
+	case a.dir == "":
 		return fmt.Errorf("%w: kms serve needs --dir", errUsage)
-	case args[0] == "serve" && (a.cert == "") != (a.key == ""):
+	case (a.cert == "") != (a.key == ""):
 		return fmt.Errorf("%w: --tls-cert and --tls-key are given together, and %s is missing", errUsage, map[bool]string{true: "--tls-cert", false: "--tls-key"}[a.cert == ""])
 	case a.propagation < 0:
 		return fmt.Errorf("%w: --propagation %s: a new grant cannot be in force before it is made; use 0s or more", errUsage, a.propagation)

@@ -119,12 +119,28 @@ var (
 	errAuditVerify = fmt.Errorf("%w: cloister audit verify DIR [--key FILE] [--json]", errUsage)
 )
 
-// help prints how a command is called, and its flags.
-func help(out io.Writer, fs *flag.FlagSet, usage error) error {
-	_, err := fmt.Fprintln(out, "Usage:", strings.TrimPrefix(usage.Error(), errUsage.Error()+": "))
-	fs.SetOutput(out)
-	fs.PrintDefaults()
-	return err
+// words parses flags, which may stand before, between and after the words of a
+// command. Where somebody asks for help it is printed, and the error is
+// [flag.ErrHelp].
+func words(fs *flag.FlagSet, args []string, out io.Writer, usage error) (words []string, err error) {
+	fs.SetOutput(io.Discard)
+	for len(args) > 0 {
+		switch err := fs.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			if _, err := fmt.Fprintln(out, "Usage:", strings.TrimPrefix(usage.Error(), errUsage.Error()+": ")); err != nil {
+				return nil, err
+			}
+			fs.SetOutput(out)
+			fs.PrintDefaults()
+			return nil, flag.ErrHelp
+		case err != nil:
+			return nil, errors.Join(usage, err)
+		}
+		if args = fs.Args(); len(args) > 0 {
+			words, args = append(words, args[0]), args[1:]
+		}
+	}
+	return words, nil
 }
 
 func version(out io.Writer) error {
@@ -138,27 +154,16 @@ func version(out io.Writer) error {
 
 func auditVerify(args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("audit verify", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
 	key := fs.String("key", "", "file with the log's public key, kept elsewhere; default: the one beside the log")
 	asJSON := fs.Bool("json", false, "print the report as JSON")
-	var dir string
-	for len(args) > 0 {
-		switch err := fs.Parse(args); {
-		case errors.Is(err, flag.ErrHelp):
-			return help(out, fs, errAuditVerify)
-		case err != nil:
-			return errors.Join(errAuditVerify, err)
-		}
-		if args = fs.Args(); len(args) > 0 {
-			if dir != "" {
-				return errAuditVerify
-			}
-			dir, args = args[0], args[1:]
-		}
+	dirs, err := words(fs, args, out, errAuditVerify)
+	if err != nil {
+		return err
 	}
-	if dir == "" {
+	if len(dirs) != 1 || dirs[0] == "" {
 		return errAuditVerify
 	}
+	dir := dirs[0]
 	var o audit.VerifyOptions
 	if *key != "" {
 		b, err := os.ReadFile(*key)

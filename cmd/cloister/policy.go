@@ -27,23 +27,15 @@ type access struct {
 func policyCommand(verb string, args []string, out io.Writer) error {
 	var a access
 	fs := flag.NewFlagSet("policy "+verb, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
 	fs.BoolVar(&a.asJSON, "json", false, "print JSON")
 	if verb == "eval" {
 		fs.StringVar(&a.request.Action, "action", "", "service:Name")
 		fs.StringVar(&a.request.Resource, "resource", "", "an ARN, or * for an action without one")
 		fs.Func("context", "KEY=VALUE; the same key again makes it a key with several values", a.addContext)
 	}
-	var files []string
-	for len(args) > 0 {
-		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return help(out, fs, errPolicyUsage)
-		} else if err != nil {
-			return errors.Join(errPolicyUsage, err)
-		}
-		if args = fs.Args(); len(args) > 0 {
-			files, args = append(files, args[0]), args[1:]
-		}
+	files, err := words(fs, args, out, errPolicyUsage)
+	if err != nil {
+		return err
 	}
 	var docs []*policy.Document
 	for _, f := range files {

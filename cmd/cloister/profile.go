@@ -39,37 +39,19 @@ func profileCommand(args []string, out io.Writer) error {
 	if !ok {
 		return errProfileUsage
 	}
-	fs := flag.NewFlagSet("profile "+verb, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	err := run(fs, args[1:], out)
-	if h := (helpFor{}); errors.As(err, &h) {
-		return help(out, fs, h.usage)
-	}
-	return err
+	return run(flag.NewFlagSet("profile "+verb, flag.ContinueOnError), args[1:], out)
 }
 
-// helpFor is [flag.ErrHelp] for the command of a usage.
-type helpFor struct{ usage error }
-
-func (helpFor) Error() string { return flag.ErrHelp.Error() }
-
-// files parses flags that may stand before, between and after n files.
-func files(fs *flag.FlagSet, args []string, n int, usage error) ([]string, error) {
-	var out []string
-	for len(args) > 0 {
-		if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return nil, helpFor{usage}
-		} else if err != nil {
-			return nil, errors.Join(usage, err)
-		}
-		if args = fs.Args(); len(args) > 0 {
-			out, args = append(out, args[0]), args[1:]
-		}
+// files are the words of a command that takes n files.
+func files(fs *flag.FlagSet, args []string, out io.Writer, n int, usage error) ([]string, error) {
+	names, err := words(fs, args, out, usage)
+	if err == nil && len(names) != n {
+		err = usage
 	}
-	if len(out) != n {
-		return nil, usage
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	return names, nil
 }
 
 // repeated is a flag that may be given again; the first time, it replaces what was
@@ -101,7 +83,7 @@ func profileNew(fs *flag.FlagSet, args []string, out io.Writer) error {
 	begin := fs.String("not-before", "", "the start of its validity, as 2026-01-31T00:00:00Z; default now")
 	days := fs.Int("days", 0, "how long it is valid, at most 400 (required)")
 	payload := fs.String("payload", "", "FILE that gets the bytes to sign, for ssh-keygen")
-	if _, err := files(fs, args, 0, errProfileNew); err != nil {
+	if _, err := files(fs, args, out, 0, errProfileNew); err != nil {
 		return err
 	}
 	if *from != "" {
@@ -219,7 +201,7 @@ func profileSign(fs *flag.FlagSet, args []string, out io.Writer) error {
 	sigFile := fs.String("ssh", "", "FILE that ssh-keygen -Y sign -n "+profile.SSHNamespace+" made over the payload")
 	keyFile := fs.String("key", "", "FILE with an Ed25519 seed: 32 bytes, or their base64")
 	write := fs.Bool("write", false, "change the file instead of printing the signed envelope")
-	name, err := files(fs, args, 1, errProfileSign)
+	name, err := files(fs, args, out, 1, errProfileSign)
 	if err != nil || (*sigFile == "") == (*keyFile == "") {
 		return errors.Join(errProfileSign, err)
 	}

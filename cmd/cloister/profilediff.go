@@ -23,7 +23,7 @@ type difference struct {
 
 func profileDiff(fs *flag.FlagSet, args []string, out io.Writer) error {
 	asJSON := fs.Bool("json", false, "print JSON")
-	names, err := files(fs, args, 2, errProfileDiff)
+	names, err := files(fs, args, out, 2, errProfileDiff)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func profileVerify(fs *flag.FlagSet, args []string, out io.Writer) error {
 	keyring := fs.String("keys", "", "FILE with one key a line: ROLE TYPE BASE64; required")
 	old := fs.String("replaces", "", "FILE with the envelope in force, which this one must be able to replace")
 	asJSON := fs.Bool("json", false, "print JSON")
-	name, err := files(fs, args, 1, errProfileCheck)
+	name, err := files(fs, args, out, 1, errProfileCheck)
 	if err != nil || *keyring == "" {
 		return errors.Join(errProfileCheck, err)
 	}
@@ -124,7 +124,7 @@ func readEnvelope(file string) ([]byte, profile.Profile, string, error) {
 func profileShow(fs *flag.FlagSet, args []string, out io.Writer) error {
 	payload := fs.Bool("payload", false, "print the bytes to sign, for ssh-keygen, and nothing else")
 	asJSON := fs.Bool("json", false, "print JSON")
-	name, err := files(fs, args, 1, errProfileShow)
+	name, err := files(fs, args, out, 1, errProfileShow)
 	if err != nil {
 		return err
 	}
