@@ -43,11 +43,6 @@ func Verify(dir string, opts *VerifyOptions) (Report, error) {
 	if _, err := os.ReadDir(dir); err != nil {
 		return Report{}, err
 	}
-	if o.PublicKey != "" {
-		if _, err := note.NewVerifier(o.PublicKey); err != nil {
-			return Report{}, fmt.Errorf("audit: the given public key is none: it is what %s of a log says", publicFile)
-		}
-	}
 	cp, err := readCheckpoint(dir, o.PublicKey)
 	if err != nil {
 		return Report{}, err
@@ -130,7 +125,8 @@ type checkpoint struct {
 }
 
 func readCheckpoint(dir, public string) (checkpoint, error) {
-	if public == "" {
+	given := public != ""
+	if !given {
 		b, err := os.ReadFile(filepath.Join(dir, publicFile))
 		if err != nil {
 			return checkpoint{}, fmt.Errorf("%w: %w", ErrNoCheckpoint, err)
@@ -138,6 +134,9 @@ func readCheckpoint(dir, public string) (checkpoint, error) {
 		public = strings.TrimSpace(string(b))
 	}
 	v, err := note.NewVerifier(public)
+	if err != nil && given {
+		return checkpoint{}, fmt.Errorf("audit: the given public key is none: it is what %s of a log says", publicFile)
+	}
 	if err != nil {
 		return checkpoint{}, fmt.Errorf("%w: the public key is malformed", ErrTampered)
 	}

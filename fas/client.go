@@ -43,11 +43,11 @@ func dial(c *net.UnixConn, size int) (*Client, error) {
 	if c == nil {
 		return nil, ErrConfig
 	}
-	return dialConn(c, size)
+	return newClient(c, size), nil
 }
 
-func dialConn(c net.Conn, size int) (*Client, error) {
-	return &Client{first: newStream(c), slots: make(chan struct{}, size), done: make(chan struct{})}, nil
+func newClient(c net.Conn, size int) *Client {
+	return &Client{first: newStream(c), slots: make(chan struct{}, size), done: make(chan struct{})}
 }
 
 // DialWorker makes a client of a connection that [Client.Attach] made. It uses

@@ -23,10 +23,7 @@ func DialTLS(ctx context.Context, addr string, conf *tls.Config) (*Client, error
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInternal, err)
 	}
-	c, err := dialConn(conn, poolSize)
-	if err != nil {
-		return nil, err
-	}
+	c := newClient(conn, poolSize)
 	c.open = open
 	c.pool()
 	return c, nil

@@ -35,7 +35,7 @@ func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Ses
 	if err := f.authorize(ctx, &v, &e, target); err != nil {
 		return nil, err
 	}
-	retry := retryKey(peerOf(ctx), "exchange", v.claim.Once, req)
+	retry := v.retry(ctx, "exchange", req)
 	if s, err := f.repeated(ctx, retry, &v, e); s != nil || err != nil {
 		return s, err
 	}

@@ -245,10 +245,7 @@ func (f *Firewall) AssumeOwn(ctx context.Context, ev Evidence, req Request) (*Se
 	if err := f.authorize(ctx, &v, &e, req.Customization); err != nil {
 		return nil, err
 	}
-	var retry [32]byte
-	if v.once {
-		retry = retryKey(peerOf(ctx), "assume-own", v.claim.Once, req)
-	}
+	retry := v.retry(ctx, "assume-own", req)
 	if s, err := f.repeated(ctx, retry, &v, e); s != nil || err != nil {
 		return s, err
 	}

@@ -1,6 +1,7 @@
 package fas
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"sync"
@@ -40,6 +41,14 @@ func retryKey(from peer, door string, once [32]byte, req Request) [32]byte {
 	h.Write(once[:])
 	h.Write(binary.BigEndian.AppendUint64(nil, uint64(req.TTL)))
 	return [32]byte(h.Sum(nil))
+}
+
+// retry is the key of a call whose evidence is good once; others get a new answer.
+func (v *verified) retry(ctx context.Context, door string, req Request) (key [32]byte) {
+	if v.once {
+		key = retryKey(peerOf(ctx), door, v.claim.Once, req)
+	}
+	return key
 }
 
 // again returns a copy of the session that the same request got.

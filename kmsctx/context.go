@@ -141,10 +141,7 @@ func serialize(pairs map[string]string) []byte {
 		n += 4 + len(k) + len(v)
 	}
 	b := binary.BigEndian.AppendUint16(make([]byte, 0, n), uint16(len(pairs)))
-	keys := make([]string, 0, len(pairs))
-	for k := range pairs {
-		keys = append(keys, k)
-	}
+	keys := slices.AppendSeq(make([]string, 0, len(pairs)), maps.Keys(pairs))
 	slices.Sort(keys)
 	for _, k := range keys {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(k)))

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"testing"
-
-	"github.com/cloisterdev/cloister/tenant"
 )
 
 // What a ReaderAt keeps for its next read holds no plaintext, nor does what it
@@ -13,18 +11,7 @@ import (
 func TestReaderAtScratch(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	ring, err := NewRawAES("test", "a", tenant.NewSecret(bytes.Repeat([]byte{1}, 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ec, err := NewContext(map[string]string{"tenant": "a"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := New(ring, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, ec := rawEnvelope(t, nil)
 	plain := bytes.Repeat([]byte("plaintext"), 200_000) // more than a span, and a rest
 	m, err := e.Seal(ctx, nil, plain, ec)
 	if err != nil {

@@ -1,7 +1,6 @@
 package kmsctx
 
 import (
-	"bytes"
 	"context"
 	"testing"
 	"time"
@@ -20,14 +19,7 @@ func (wakeful) Err() error             { return nil }
 func TestCacheAfterSleep(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	ring, err := NewRawAES("test", "a", tenant.NewSecret(bytes.Repeat([]byte{1}, 32)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ec, err := NewContext(map[string]string{"tenant": "a"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw, ec := rawEnvelope(t, nil)
 	for name, c := range map[string]struct {
 		change func(e *entry)
 		calls  int64
@@ -41,7 +33,7 @@ func TestCacheAfterSleep(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer cache.Close()
-		v, err := cache.Keyring(Partition{tenant.NewID(), "key", wakeful{tenant.NewSessionID()}}, ring)
+		v, err := cache.Keyring(Partition{tenant.NewID(), "key", wakeful{tenant.NewSessionID()}}, raw.ring)
 		if err != nil {
 			t.Fatal(err)
 		}

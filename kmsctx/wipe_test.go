@@ -11,7 +11,7 @@ import (
 	"github.com/cloisterdev/cloister/tenant"
 )
 
-func wipeEnvelope(t *testing.T, o *Options) (*Envelope, Context) {
+func rawEnvelope(t *testing.T, o *Options) (*Envelope, Context) {
 	t.Helper()
 	r, err := NewRawAES("test", "key", tenant.NewSecret(bytes.Repeat([]byte{1}, DataKeyLen)))
 	if err != nil {
@@ -36,7 +36,7 @@ func holds(b []byte) bool { return bytes.Contains(b[:cap(b)], secretText[:16]) }
 func TestPlaintextIsWiped(t *testing.T) {
 	t.Parallel()
 	for _, suite := range []Suite{Committing, CommittingSigned} {
-		e, c := wipeEnvelope(t, &Options{FrameLength: 1000, Suite: suite})
+		e, c := rawEnvelope(t, &Options{FrameLength: 1000, Suite: suite})
 		m, err := e.Seal(t.Context(), nil, secretText, c)
 		if err != nil {
 			t.Fatal(err)
@@ -64,7 +64,7 @@ func TestPlaintextIsWiped(t *testing.T) {
 			}
 		}
 	}
-	e, c := wipeEnvelope(t, &Options{FrameLength: 10000})
+	e, c := rawEnvelope(t, &Options{FrameLength: 10000})
 	for name, end := range map[string]func(w *Writer){"Close": func(w *Writer) { _ = w.Close() }, "Abort": (*Writer).Abort} {
 		w, err := e.NewWriter(t.Context(), io.Discard, c)
 		if err != nil {
@@ -125,7 +125,7 @@ func (l *lent) DecryptDataKey(ctx context.Context, c Context, keys []EncryptedDa
 // Data keys are wiped after every operation, however it ends.
 func TestDataKeysAreWiped(t *testing.T) {
 	t.Parallel()
-	e, c := wipeEnvelope(t, nil)
+	e, c := rawEnvelope(t, nil)
 	l := &lent{Keyring: e.ring}
 	e, err := New(l, &Options{AllowRewrap: true})
 	if err != nil {
@@ -160,7 +160,7 @@ func TestDataKeysAreWiped(t *testing.T) {
 // One envelope, one random-access reader, many goroutines.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
-	e, c := wipeEnvelope(t, &Options{FrameLength: 100})
+	e, c := rawEnvelope(t, &Options{FrameLength: 100})
 	m, err := e.Seal(t.Context(), nil, secretText, c)
 	if err != nil {
 		t.Fatal(err)
