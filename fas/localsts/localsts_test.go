@@ -234,8 +234,13 @@ func TestForgeriesAreRefused(t *testing.T) {
 }
 
 // holds reports whether a value holds some bytes, however deep, in fields that
-// are exported or not.
+// are exported or not. A time's location is passed over: the one of this machine
+// is package time's own variable, filled in when another test first prints a
+// time.
 func holds(v reflect.Value, secret []byte) bool {
+	if v.Type() == reflect.TypeFor[*time.Location]() {
+		return false
+	}
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		return !v.IsNil() && holds(v.Elem(), secret)
