@@ -30,7 +30,9 @@ const usage = `Usage: go -C bench run . PACKAGE [--quick] [--json] [--doc DIR]
            tink, sio and age; -tags esdk adds the official AWS Encryption SDK
            for Go, and CLOISTER_ESDK_PYTHON names the program of that for Python
            (its command line: bench/interop/esdk)
-  fas      verification of SigV4, against the signer of aws-sdk-go-v2 and HMAC;
+  fas      verification of SigV4, against the signer of aws-sdk-go-v2 and HMAC,
+           and against the verifiers of minio and awsig, which are built from
+           checkouts that CLOISTER_SOURCE_MINIO and CLOISTER_SOURCE_AWSIG name;
            policy decisions, against versitygw's evaluator and Cedar
   request  one whole completion with every layer on, against the same with none;
            builds examples/customization and starts it in a temporary folder
