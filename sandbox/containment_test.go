@@ -287,7 +287,7 @@ func TestContainment(t *testing.T) {
 	attr := sysProcAttr(layerNamespaces)
 	attr.Setsid = false
 	p, err := os.StartProcess("/proc/self/exe", []string{"x", "containment-outer"}, &os.ProcAttr{
-		Dir: "/", Env: []string{"PATH=/bin:/usr/bin"}, Files: []*os.File{nil, w, w}, Sys: attr})
+		Dir: "/", Env: []string{"PATH=/bin:/usr/bin"}, Files: []*os.File{nil, w, os.Stderr}, Sys: attr})
 	w.Close()
 	if err != nil {
 		t.Skipf("no attack is run without throwaway namespaces: %v", err)

@@ -491,7 +491,7 @@ func TestCrashMatrix(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		p, err := os.StartProcess(os.Args[0], []string{"x", "crash-child", dir, scenario, strconv.Itoa(n)}, &os.ProcAttr{Env: []string{"GORACE=atexit_sleep_ms=0"}, Files: []*os.File{nil, w, w}})
+		p, err := os.StartProcess(os.Args[0], []string{"x", "crash-child", dir, scenario, strconv.Itoa(n)}, &os.ProcAttr{Env: []string{"GORACE=atexit_sleep_ms=0"}, Files: []*os.File{nil, w, os.Stderr}})
 		w.Close()
 		if err != nil {
 			t.Fatal(err)
