@@ -279,6 +279,93 @@ func TestEventRules(t *testing.T) {
 	}
 }
 
+// The longest event that is accepted can be written and read: one that could
+// not would end the log.
+func TestLongestEvent(t *testing.T) {
+	dir := t.TempDir()
+	l, err := audit.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, worst := range []string{"\x00", "\xff", `"`, "\\", "\U0010ffff", "\u2028", "<"} {
+		e := event("because")
+		e.Kind, e.Reason = strings.Repeat("k", 64), strings.Repeat("r", 64)
+		e.Evidence, e.Scope = [32]byte{1}, [32]byte{1}
+		e.PolicyRevision, e.Profile = strings.Repeat("a", 64), strings.Repeat("b", 64)
+		e.Detail = map[string]string{}
+		for i := range 16 {
+			e.Detail[strings.Repeat("a", 17+i)] = strings.Repeat(worst, 1024/len(worst))
+		}
+		if err := l.Record(t.Context(), e); err != nil {
+			t.Errorf("%q: %v", worst, err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := audit.Verify(dir, nil); err != nil || r.Signed != 7 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// A checkpoint that cannot be written refuses what comes next, and no more once
+// it can be: nothing that was answered is lost, and nothing ends for good.
+func TestCheckpointThatFailsIsTriedAgain(t *testing.T) {
+	dir := t.TempDir()
+	l, err := audit.Open(dir, &audit.Options{FlushInterval: 5 * time.Millisecond, CheckpointInterval: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Record(t.Context(), event("before")); err != nil {
+		t.Fatal(err)
+	}
+	block := filepath.Join(dir, "checkpoint.tmp")
+	if err := os.Mkdir(block, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Checkpoint(t.Context()); !errors.Is(err, audit.ErrUnavailable) {
+		t.Errorf("a checkpoint that was not written: %v", err)
+	}
+	for _, f := range []func(context.Context, audit.Event) error{l.Record, l.Append} {
+		if err := f(t.Context(), event("meanwhile")); !errors.Is(err, audit.ErrUnavailable) {
+			t.Errorf("a record meanwhile: %v", err)
+		}
+	}
+	if err := l.Checkpoint(t.Context()); !errors.Is(err, audit.ErrUnavailable) {
+		t.Errorf("the second attempt: %v", err)
+	}
+	if err := os.Remove(block); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); l.Record(t.Context(), event("after")) != nil; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it does not recover")
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := audit.Verify(dir, nil); err != nil || r.Signed != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// A log whose last checkpoint was not written says so when it is closed.
+func TestCloseTellsOfTheCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	l, err := audit.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Record(t.Context(), event("because")), os.Mkdir(filepath.Join(dir, "checkpoint.tmp"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err == nil {
+		t.Error("closed without a word")
+	}
+}
+
 func TestDetailIsHarmless(t *testing.T) {
 	dir := write(t, 1)
 	b, err := os.ReadFile(filepath.Join(dir, "records.jsonl"))

@@ -11,7 +11,9 @@
 // # What it refuses
 //
 //	ErrEvent         an event outside the limits; the error says which
-//	ErrUnavailable   the log failed once, or is closed; nothing more is accepted
+//	ErrUnavailable   a record could not be written, or the log is closed: nothing
+//	                 more is accepted; or the last checkpoint could not be
+//	                 written: nothing is until one is
 //	ErrLocked        another process writes the log
 //	ErrTampered      a record, the chain or a checkpoint is not what was written
 //	ErrTruncated     the log is shorter than its checkpoint says

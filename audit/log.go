@@ -16,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/internal/filelock"
 )
 
@@ -26,8 +27,8 @@ const (
 	publicFile     = "verifier.key"
 	keyName        = "cloister-audit"
 	queueSize      = 4096
-	batch          = 32 // records that the writer is woken for; fewer wait for the next flush
-	maxLine        = 64 << 10
+	batch          = 32        // records that the writer is woken for; fewer wait for the next flush
+	maxLine        = 128 << 10 // more than any event within its limits needs
 )
 
 // Options tune a log. The zero value is the default.
@@ -52,10 +53,11 @@ type Log struct {
 	stop   chan struct{}
 	done   chan struct{}
 
-	mu      sync.Mutex
-	broken  error
-	closed  bool
-	senders sync.WaitGroup
+	mu       sync.Mutex
+	broken   error // of the records: for good
+	unsigned error // of the last checkpoint: until one succeeds
+	closed   bool
+	senders  sync.WaitGroup
 }
 
 type pending struct {
@@ -118,10 +120,10 @@ func signer(dir string) (note.Signer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := os.WriteFile(filepath.Join(dir, publicFile), []byte(vkey+"\n"), 0o644); err != nil {
+		if err := durable.Replace(filepath.Join(dir, publicFile), []byte(vkey+"\n"), 0o644); err != nil {
 			return nil, err
 		}
-		if err := os.WriteFile(filepath.Join(dir, keyFile), []byte(skey), 0o600); err != nil {
+		if err := durable.Replace(filepath.Join(dir, keyFile), []byte(skey), 0o600); err != nil {
 			return nil, err
 		}
 		return note.NewSigner(skey)
@@ -156,8 +158,13 @@ func (l *Log) load() (*tree, error) {
 	if err := l.f.Truncate(int64(whole)); err != nil {
 		return nil, err
 	}
-	_, err = l.f.Seek(int64(whole), 0)
-	return t, err
+	if _, err = l.f.Seek(int64(whole), 0); err != nil {
+		return nil, err
+	}
+	// A new file is as durable as its entry, and that of its directory, which
+	// whoever made it may have closed to this process.
+	_ = durable.SyncDir(filepath.Dir(l.dir))
+	return t, durable.SyncDir(l.dir)
 }
 
 // Record implements [Recorder].
@@ -183,8 +190,8 @@ func (l *Log) send(ctx context.Context, p pending) error {
 		}
 	}
 	l.mu.Lock()
-	if l.closed || l.broken != nil {
-		err := l.broken
+	if l.closed || l.broken != nil || l.unsigned != nil && !p.checkpoint {
+		err := errors.Join(l.broken, l.unsigned)
 		l.mu.Unlock()
 		return errors.Join(ErrUnavailable, err)
 	}
@@ -235,7 +242,7 @@ func (l *Log) Close() error {
 	<-l.done
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return errors.Join(l.broken, l.f.Close(), l.unlock())
+	return errors.Join(l.broken, l.unsigned, l.f.Close(), l.unlock())
 }
 
 // write is the one goroutine that touches the file.
@@ -245,6 +252,7 @@ func (l *Log) write(t *tree) {
 	flush := time.NewTicker(min(l.o.FlushInterval, l.o.CheckpointInterval))
 	defer flush.Stop()
 	lastCheckpoint, dirty, unsigned := time.Now(), false, false
+	var signing error
 	sync := func() error {
 		dirty = false
 		if err := w.Flush(); err != nil {
@@ -278,25 +286,32 @@ func (l *Log) write(t *tree) {
 		if err == nil && wantSync && dirty {
 			err = sync()
 		}
-		if err == nil && unsigned && (wantCheckpoint || time.Since(lastCheckpoint) > l.o.CheckpointInterval) {
+		if err == nil && unsigned && (wantCheckpoint || signing != nil || time.Since(lastCheckpoint) > l.o.CheckpointInterval) {
 			if dirty {
 				err = sync()
 			}
 			if err == nil {
-				err = l.checkpoint(t)
+				// The records stand. What fails here, such as for want of a
+				// file descriptor, may pass.
+				signing = l.checkpoint(t)
+				lastCheckpoint, unsigned = time.Now(), signing != nil
 			}
-			lastCheckpoint, unsigned = time.Now(), false
 		}
-		if err != nil {
-			l.mu.Lock()
-			l.broken = err
-			l.mu.Unlock()
-			err = errors.Join(ErrUnavailable, err)
-		}
+		l.mu.Lock()
+		l.broken, l.unsigned = err, signing
+		l.mu.Unlock()
 		for _, p := range waiting {
-			if p.reply != nil {
-				p.reply <- err
+			if p.reply == nil {
+				continue
 			}
+			failed := err
+			if failed == nil && p.checkpoint {
+				failed = signing
+			}
+			if failed != nil {
+				failed = errors.Join(ErrUnavailable, failed)
+			}
+			p.reply <- failed
 		}
 		clear(waiting) // a quiet log keeps nobody's events
 	}
@@ -306,9 +321,6 @@ func (l *Log) line(w *bufio.Writer, t *tree, e *Event) error {
 	line, err := e.encode(t.n, t.prev)
 	if err != nil {
 		return err
-	}
-	if len(line) > maxLine {
-		return fmt.Errorf("%w: %d bytes", ErrEvent, len(line))
 	}
 	if err := t.add(line); err != nil {
 		return err
@@ -327,11 +339,7 @@ func (l *Log) checkpoint(t *tree) error {
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(l.dir, checkpointFile+".tmp")
-	if err := os.WriteFile(tmp, b, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, filepath.Join(l.dir, checkpointFile))
+	return durable.Replace(filepath.Join(l.dir, checkpointFile), b, 0o644)
 }
 
 var _ tlog.HashReader = (*tree)(nil)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cloisterdev/cloister/fas/profile"
+	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -64,7 +65,7 @@ func sourceProfile(dir string) (*profile.Verified, error) {
 	if b, err = json.Marshal(p); err != nil {
 		return nil, err
 	}
-	if err := writeFile(path, b); err != nil {
+	if err := durable.Replace(path, b, 0o600); err != nil {
 		return nil, err
 	}
 	return profile.Load(env, p.Keys, time.Now())

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -52,26 +53,13 @@ func openVault(dir string, root tenant.Secret) (*vault, error) {
 	return v, err
 }
 
-func writeFile(path string, b []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
-}
-
 func (v *vault) put(path, name string, x any) error {
 	b, err := json.Marshal(x)
 	if err != nil {
 		return err
 	}
 	defer clear(b)
-	return writeFile(path, v.aead.Seal(nil, nil, b, []byte(name)))
+	return durable.Replace(path, v.aead.Seal(nil, nil, b, []byte(name)), 0o600)
 }
 
 func (v *vault) get(path, name string, x any) error {

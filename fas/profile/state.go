@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+
+	"github.com/cloisterdev/cloister/internal/durable"
 )
 
 // mark is the highest version of a profile that was in force.
@@ -33,21 +34,9 @@ type state struct {
 // where one is, also one that another process makes at this moment: to forget
 // the versions that were in force, remove it knowingly.
 func InitStore(path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStore, err)
-	}
-	defer os.Remove(f.Name())
-	if err := writeMarks(f, map[string]mark{}); err != nil {
-		return err
-	}
-	// A rename would replace what came into being since somebody looked.
-	err = os.Link(f.Name(), path)
+	err := durable.Create(path, []byte(`{"profiles":{}}`), 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("%w: there is a state file already", ErrStore)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
@@ -75,43 +64,13 @@ func readState(path string) (map[string]mark, error) {
 	return s.Profiles, nil
 }
 
-// writeState replaces the file as a whole, and durably.
 func writeState(path string, marks map[string]mark) error {
-	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStore, err)
-	}
-	if err := writeMarks(f, marks); err != nil {
-		return err
-	}
-	if err = os.Rename(tmp, path); err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStore, err)
-	}
-	return nil
-}
-
-// writeMarks writes a file to its end, and closes it.
-func writeMarks(f *os.File, marks map[string]mark) error {
 	b, err := json.Marshal(state{marks})
 	if err == nil {
-		_, err = f.Write(b)
+		err = durable.Replace(path, b, 0o600)
 	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	return nil
-}
-
-// syncDir makes a rename durable, where the system lets a directory be synced.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	_ = d.Sync()
-	return d.Close()
 }

@@ -46,6 +46,7 @@ type Room struct {
 var Rooms = []Room{
 	{Dir: "tenant", Floor: 0},
 	{Dir: "internal/filelock", Floor: 0},
+	{Dir: "internal/durable", Floor: 0},
 	{Dir: "internal/sabotage", Floor: 0},
 	{Dir: "internal/weakkey", Floor: 0},
 	{Dir: "internal/bodyread", Floor: 0},
