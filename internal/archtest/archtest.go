@@ -73,7 +73,7 @@ var Rooms = []Room{
 	{Dir: "fas/sqlreplay", Floor: 6},
 	{Dir: "fas/firewalltest", Floor: 6, Allow: []string{"testing"}},
 	{Dir: "kmsctx/localkms", Floor: 6},
-	{Dir: "kmsctx/kmsserver", Floor: 6},
+	{Dir: "kmsctx/kmsserver", Floor: 6, Outside: []string{"golang.org/x/net/netutil"}},
 	{Dir: "kmsctx/awskms", Floor: 6, Outside: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"}},
 	{Dir: "kmsctx/hierarchy", Floor: 6, Outside: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"}},
 	{Dir: "kmsctx/transit", Floor: 6},

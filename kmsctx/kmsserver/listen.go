@@ -10,11 +10,20 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/net/netutil"
 )
+
+// maxConnections leaves file descriptors, of which many systems give a process
+// 1024, to the store and the audit log: whoever only connects must not be able
+// to stop those.
+const maxConnections = 512
 
 // Listen opens address, HOST:PORT; port 0 means any. Without a certificate it
 // refuses, with [ErrConfig], addresses other than those of loopback: signatures
-// keep requests from being altered, not from being read.
+// keep requests from being altered, not from being read. It accepts 512
+// connections at a time; more wait for one to end, which those on which nothing
+// is asked do after half a minute.
 func Listen(address string, c *tls.Config) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -25,8 +34,12 @@ func Listen(address string, c *tls.Config) (net.Listener, error) {
 		return nil, fmt.Errorf("%w: without TLS only 127.0.0.1 and [::1] are served", ErrConfig)
 	}
 	l, err := net.Listen("tcp", address)
-	if err != nil || c == nil {
-		return l, err
+	if err != nil {
+		return nil, err
+	}
+	l = netutil.LimitListener(l, maxConnections)
+	if c == nil {
+		return l, nil
 	}
 	c = c.Clone()
 	if c.MinVersion < tls.VersionTLS12 {
@@ -42,7 +55,7 @@ const grace = 5 * time.Second
 // It closes the listener.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 60 * time.Second, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	var quiet unused
 	srv.ConnState = quiet.note
 	failed := make(chan error, 1)
