@@ -1,6 +1,8 @@
 package localkms
 
 import (
+	"iter"
+	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -95,6 +97,68 @@ func (c *call) common(more map[string]string) map[string]string {
 		ctx[k] = v
 	}
 	return ctx
+}
+
+// request is a call about a key, as policies decide it. An encryption context or
+// a key's tags in which a policy would see two keys as one are refused.
+func (c *call) request(id string, k *key, a access) (policy.Request, error) {
+	if !distinct(a.pairs) {
+		return policy.Request{}, invalid("encryption context: two keys that differ in case only")
+	}
+	if !distinct(k.Tags) {
+		return policy.Request{}, ErrNotAuthorized
+	}
+	ctx, multi := c.common(a.more), map[string][]string{}
+	ctx["kms:keyspec"], ctx["kms:keyusage"], ctx["kms:keyorigin"], ctx["kms:multiregion"] = "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "AWS_KMS", "false"
+	if c.via != "" {
+		ctx["kms:requestalias"] = c.via
+	}
+	maps.Copy(multi, a.multi)
+	for n, v := range a.pairs {
+		ctx["kms:encryptioncontext:"+strings.ToLower(n)] = v
+		multi["kms:encryptioncontextkeys"] = append(multi["kms:encryptioncontextkeys"], n)
+	}
+	for n, v := range k.Tags {
+		ctx["aws:resourcetag/"+strings.ToLower(n)] = v
+	}
+	for name, al := range c.st.Aliases {
+		if al.Key == id {
+			multi["kms:resourcealiases"] = append(multi["kms:resourcealiases"], name)
+		}
+	}
+	r := policy.Request{Action: "kms:" + a.op, Resource: c.s.arn("key/" + id), Context: ctx, Multi: multi}
+	return asked(r, func(yield func(string) bool) {
+		for n := range c.who.Policy.Keys() {
+			if !yield(n) {
+				return
+			}
+		}
+		k.policy.keys(yield)
+	}), nil
+}
+
+// asked leaves in a request what policies ask for. All that a key may have and a
+// caller may send is more than a request can hold, and whoever sends it, or tags
+// a key with it, must not keep others from a decision.
+func asked(r policy.Request, keys iter.Seq[string]) policy.Request {
+	named := map[string]bool{}
+	for n := range keys {
+		named[n] = true
+	}
+	r.Context, r.Multi = maps.Clone(r.Context), maps.Clone(r.Multi)
+	maps.DeleteFunc(r.Context, func(n, _ string) bool { return !named[n] })
+	maps.DeleteFunc(r.Multi, func(n string, _ []string) bool { return !named[n] })
+	return r
+}
+
+// distinct reports whether policies can tell the keys of pairs apart: they
+// compare them without case, in all letters.
+func distinct(pairs map[string]string) bool {
+	seen := make(map[string]bool, len(pairs))
+	for n := range pairs {
+		seen[strings.ToLower(n)] = true
+	}
+	return len(seen) == len(pairs)
 }
 
 // principalType is aws:PrincipalType, and for a user aws:username. A role's own

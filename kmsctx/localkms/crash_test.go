@@ -300,6 +300,47 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// unplugged is a process that dies before its directory is synced.
+type unplugged struct{ *unsafeDisk }
+
+func (unplugged) syncDir(string) error { return errPower }
+
+// What one process has renamed and not yet made durable is durable before
+// another one answers by it.
+func TestPowerCutAfterAnothersAnswer(t *testing.T) {
+	t.Parallel()
+	secret := tenant.NewSecret(bytes.Repeat([]byte{1}, 32))
+	for name, early := range map[string]bool{"who was there before": true, "who comes after": false} {
+		root := t.TempDir()
+		dir := filepath.Join(root, "store")
+		d := newUnsafeDisk(-1)
+		k, err := openOn(d, dir, secret)
+		check(t, err)
+		check(t, k.EnsureKey(context.Background(), "a"))
+		writer := &KMS{path: k.path, disk: unplugged{d}, seal: k.seal, token: k.token}
+		writer.now.Store(k.now.Load())
+		if err := writer.EnsureKey(context.Background(), "b"); !errors.Is(err, errPower) {
+			t.Fatalf("the fault does not reach the store: %v", err)
+		}
+		other := k
+		if !early {
+			other, err = openOn(d, dir, secret)
+			check(t, err)
+		}
+		answered := said(other)
+		if !strings.Contains(answered, "key b") {
+			t.Fatalf("%s does not see the change: %s", name, answered)
+		}
+		for state, dir := range d.after(t, root) {
+			k, err := Open(filepath.Join(dir, "store"), secret)
+			check(t, err)
+			if got := said(k); got != answered {
+				t.Errorf("%s, %s: it says\n%sand had answered\n%s", name, state, got, answered)
+			}
+		}
+	}
+}
+
 func whole(t *testing.T, secret tenant.Secret, sealed []byte) string {
 	t.Helper()
 	dir := t.TempDir()

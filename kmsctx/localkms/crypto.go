@@ -179,6 +179,7 @@ func (s *Service) ReEncrypt(ctx context.Context, who Principal, in *ReEncryptInp
 		// they are one. That the second is not there is said after the first
 		// has been used, as that it may not be used is.
 		toID, _, _ := c.resolve(in.DestinationKeyID)
+		c.event.KeyID = ""
 		same := access{op: "ReEncryptFrom", grantOp: "ReEncryptFrom", pairs: in.SourceEncryptionContext, more: map[string]string{"kms:encryptionalgorithm": algorithm}}
 		b, _ := parseBlob(in.CiphertextBlob)
 		same.more["kms:reencryptonsamekey"] = strconv.FormatBool(b.key == toID)

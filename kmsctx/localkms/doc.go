@@ -66,6 +66,9 @@
 //	cryptographic          kms:EncryptionContext:KEY, kms:EncryptionContextKeys,
 //	                       kms:EncryptionAlgorithm; ReEncrypt:
 //	                       kms:ReEncryptOnSameKey
+//	CreateGrant, RetireGrant   kms:EncryptionContext:KEY and
+//	                       kms:EncryptionContextKeys, of the pairs that the
+//	                       grant's constraints name
 //	grants                 kms:GrantIsForAWSResource; CreateGrant:
 //	                       kms:GranteePrincipal, kms:RetiringPrincipal,
 //	                       kms:GrantConstraintType, kms:GrantOperations
@@ -76,6 +79,12 @@
 //	no call                kms:ViaService, aws:CalledVia, aws:CalledViaFirst,
 //	                       aws:CalledViaLast, aws:SourceArn, aws:SourceAccount:
 //	                       nobody here is an AWS service
+//
+// KEY is compared without case, in all letters: a call whose encryption context
+// has two keys that are one then is refused with ErrInvalid. An alias is the
+// account's: to change one, the account must allow it on the alias, whatever the
+// key's policy says. To retire a grant needs no permission of the retiring
+// principal, and a Deny still denies it.
 //
 // A [KMS] and a [Service] are safe for concurrent use, and so is a directory:
 // several processes may open it. A change is made to what the file says under

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/cloisterdev/cloister/internal/durable"
 )
 
 // files is what the store does to its file system when it changes something,
@@ -33,13 +35,7 @@ func (disk) create(path string) (file, error) {
 
 func (disk) rename(from, to string) error { return os.Rename(from, to) }
 
-func (disk) syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+func (disk) syncDir(path string) error { return durable.SyncDir(path) }
 
 // mkdirAll makes a directory that is still there after a power cut: a new
 // entry is durable when its parent is.

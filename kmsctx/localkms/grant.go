@@ -114,6 +114,16 @@ func within(want, pairs map[string]string) bool {
 	return true
 }
 
+// pairs are those of both constraints.
+func (g *grant) pairs() map[string]string {
+	out := maps.Clone(g.Equals)
+	if out == nil {
+		return maps.Clone(g.Subset)
+	}
+	maps.Copy(out, g.Subset)
+	return out
+}
+
 func folded(pairs map[string]string) map[string]string {
 	out := make(map[string]string, len(pairs))
 	for k, v := range pairs {

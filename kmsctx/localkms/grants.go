@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/cloisterdev/cloister/fas/policy"
 )
 
 // Constraints are AWS's: what the encryption context of a call must be, or hold.
@@ -53,11 +55,7 @@ func (s *Service) CreateGrant(ctx context.Context, who Principal, in *CreateGran
 			if len(g.Equals) > 0 {
 				kind = "EncryptionContextEquals"
 			}
-			c.event.Context = maps.Clone(g.Equals)
-			if c.event.Context == nil {
-				c.event.Context = map[string]string{}
-			}
-			maps.Copy(c.event.Context, g.Subset)
+			c.event.Context = g.pairs()
 		}
 		if err := g.check(); err != nil {
 			return nil, err
@@ -69,7 +67,7 @@ func (s *Service) CreateGrant(ctx context.Context, who Principal, in *CreateGran
 		if kind != "" {
 			more["kms:grantconstrainttype"] = kind
 		}
-		id, k, err := c.permitted(in.KeyID, in.GrantTokens, access{op: "CreateGrant", grantOp: "CreateGrant", more: more, child: g,
+		id, k, err := c.permitted(in.KeyID, in.GrantTokens, access{op: "CreateGrant", grantOp: "CreateGrant", pairs: c.event.Context, more: more, child: g,
 			multi: map[string][]string{"kms:grantoperations": g.Operations}})
 		if err != nil {
 			return nil, err
@@ -106,7 +104,8 @@ type RetireGrantInput struct {
 }
 
 // RetireGrant ends a grant from the next call on. The retiring principal may,
-// the grantee if the grant says so, and whom the key's policy allows to.
+// the grantee if the grant says so, and whom the key's account allows to, unless
+// a policy denies it. A key's policy does not allow it to anybody, as on AWS.
 func (s *Service) RetireGrant(ctx context.Context, who Principal, in *RetireGrantInput) (*Empty, error) {
 	c := s.begin("RetireGrant", who, in.DryRun)
 	return write(ctx, c, func() (*Empty, error) {
@@ -124,11 +123,13 @@ func (s *Service) RetireGrant(ctx context.Context, who Principal, in *RetireGran
 		if err != nil {
 			return nil, err
 		}
+		r, err := c.request(g.KeyID, k, access{op: "RetireGrant", pairs: g.pairs()})
+		if err != nil {
+			return nil, err
+		}
 		mine := g.Retiring == who.ARN || g.Grantee == who.ARN && slices.Contains(g.Operations, "RetireGrant")
-		if !mine {
-			if err := c.allow(g.KeyID, k, access{op: "RetireGrant"}); err != nil {
-				return nil, err
-			}
+		if k.policy.decide(who.ARN, s.o.Account, r).denied || who.Policy.Evaluate(r) == policy.Deny || !mine && !c.accountAllows(r) {
+			return nil, ErrNotAuthorized
 		}
 		if k.Delete > 0 {
 			return nil, ErrPendingDeletion

@@ -5,11 +5,9 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -36,47 +34,6 @@ type KeyInput struct {
 type KeyOutput struct {
 	KeyID string `json:"KeyId"`
 }
-
-// PageInput asks for one page of a list.
-type PageInput struct {
-	Limit  *int
-	Marker string
-}
-
-// Page says whether a list goes on.
-type Page struct {
-	NextMarker string `json:",omitempty"`
-	Truncated  bool
-}
-
-// page cuts one page out of a sorted list. A marker is the last name of the
-// page before, so that a list that changes meanwhile skips and repeats nothing
-// else.
-func page[T any](all []T, in PageInput, limit, most int, name func(T) string) ([]T, Page, error) {
-	if in.Limit != nil {
-		limit = *in.Limit
-	}
-	if limit < 1 || limit > most {
-		return nil, Page{}, invalid("Limit is 1 to %d", most)
-	}
-	if len(in.Marker) > 1024 || !validText(in.Marker) {
-		return nil, Page{}, ErrMarker
-	}
-	if in.Marker != "" {
-		at := slices.IndexFunc(all, func(t T) bool { return name(t) > in.Marker })
-		if at < 0 {
-			at = len(all)
-		}
-		all = all[at:]
-	}
-	if len(all) <= limit {
-		return append([]T{}, all...), Page{}, nil
-	}
-	return all[:limit], Page{name(all[limit-1]), true}, nil
-}
-
-// Tag is a key's tag.
-type Tag struct{ TagKey, TagValue string }
 
 // id names a version's material without telling anything about it.
 func (v version) id() string {
@@ -158,7 +115,7 @@ func (s *Service) CreateKey(ctx context.Context, who Principal, in *CreateKeyInp
 		more, names := map[string]string{"kms:bypasspolicylockoutsafetycheck": strconv.FormatBool(in.BypassPolicyLockoutSafetyCheck),
 			"kms:keyspec": "SYMMETRIC_DEFAULT", "kms:keyusage": "ENCRYPT_DECRYPT", "kms:keyorigin": "AWS_KMS", "kms:multiregion": "false"}, map[string][]string{}
 		for n, v := range tags {
-			more["aws:requesttag/"+lowered(n)] = v
+			more["aws:requesttag/"+strings.ToLower(n)] = v
 			names["aws:tagkeys"] = append(names["aws:tagkeys"], n)
 		}
 		if err := c.allowAccount("CreateKey", more, names); err != nil {
@@ -317,61 +274,4 @@ func (s *Service) CancelKeyDeletion(ctx context.Context, who Principal, in *KeyI
 		k.Delete, k.Window, k.Disabled = 0, 0, true
 		return &KeyOutput{s.arn("key/" + id)}, nil
 	})
-}
-
-func (s *Service) tagged(have map[string]string, tags []Tag) (map[string]string, error) {
-	out := maps.Clone(have)
-	seen := map[string]bool{}
-	for _, t := range tags {
-		if t.TagKey == "" || len(t.TagKey) > 128 || len(t.TagValue) > 256 || strings.HasPrefix(lowered(t.TagKey), "aws:") ||
-			!validText(t.TagKey) || !validText(t.TagValue) || seen[t.TagKey] {
-			return nil, ErrTag
-		}
-		seen[t.TagKey] = true
-		if out == nil {
-			out = map[string]string{}
-		}
-		out[t.TagKey] = t.TagValue
-	}
-	// Policies compare the names of tags without case.
-	if len(folded(out)) != len(out) {
-		return nil, fmtErr(ErrTag, "two keys that differ in case only")
-	}
-	if len(out) > s.o.Limits.Tags {
-		return nil, fmtErr(ErrLimit, "%d tags", s.o.Limits.Tags)
-	}
-	return out, nil
-}
-
-func sortedTags(m map[string]string) []Tag {
-	out := []Tag{}
-	for k, v := range m {
-		out = append(out, Tag{k, v})
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].TagKey < out[j].TagKey })
-	return out
-}
-
-// setPolicy parses and sets a key's policy, and refuses one that would keep the
-// caller from changing it again.
-func (c *call) setPolicy(id string, k *key, text string, bypass bool) error {
-	p, err := parsePolicy([]byte(text))
-	if err == nil {
-		err = p.check()
-	}
-	if err != nil {
-		return err
-	}
-	again := *k
-	again.policy = p
-	if !bypass && c.allow(id, &again, access{op: "PutKeyPolicy"}) != nil {
-		return fmtErr(ErrPolicy, "the new key policy will not allow you to update the key policy in the future")
-	}
-	// What JSON would write otherwise is refused: the store reads back the bytes
-	// that it wrote.
-	if b, err := json.Marshal(text); err != nil || strings.Contains(string(b), `\ufffd`) {
-		return fmtErr(ErrPolicy, "not UTF-8")
-	}
-	k.Policy, k.policy = text, p
-	return nil
 }

@@ -105,7 +105,9 @@ func TestNoOracle(t *testing.T) {
 	// This one may do with one key what it likes, and that key only.
 	made, err := s.CreateKey(ctx, admin, &localkms.CreateKeyInput{Policy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + alice.ARN + `","` + admin.ARN + `"]},"Action":"kms:*","Resource":"*"}]}`})
 	must(t, err)
-	updater, theirs := alice, made.KeyMetadata.KeyID
+	ofAliases, err := policy.Parse([]byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:UpdateAlias","kms:DeleteAlias"],"Resource":"arn:aws:kms:*:*:alias/*"}]}`))
+	must(t, err)
+	updater, theirs := localkms.Principal{ARN: alice.ARN, Policy: ofAliases}, made.KeyMetadata.KeyID
 	stranger := localkms.Principal{ARN: "arn:aws:iam::111111111111:root", Policy: own("kms:DescribeKey")}
 	for op, ask := range asking {
 		text := func(who localkms.Principal, name string) string {
@@ -131,11 +133,14 @@ func TestNoOracle(t *testing.T) {
 		want(t, op+", a policy", ask(s, describer, none), told)
 	}
 	for _, name := range []string{"alias/there", "alias/not"} {
-		_, err := s.DeleteAlias(ctx, bob, &localkms.AliasNameInput{AliasName: name})
-		want(t, "DeleteAlias "+name, err, localkms.ErrNotAuthorized)
+		for _, who := range []localkms.Principal{bob, updater} {
+			_, err := s.DeleteAlias(ctx, who, &localkms.AliasNameInput{AliasName: name})
+			want(t, "DeleteAlias "+name, err, localkms.ErrNotAuthorized)
+		}
 		_, err = s.UpdateAlias(ctx, updater, &localkms.AliasInput{AliasName: name, TargetKeyID: theirs})
 		want(t, "UpdateAlias "+name, err, localkms.ErrNotAuthorized)
 	}
+	describer.Policy = own(`kms:DescribeKey","kms:DeleteAlias`)
 	_, err = s.DeleteAlias(ctx, describer, &localkms.AliasNameInput{AliasName: "alias/not"})
 	want(t, "DeleteAlias, the control", err, localkms.ErrUnknown)
 	for _, name := range []string{key, none} {

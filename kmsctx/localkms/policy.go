@@ -196,6 +196,20 @@ func object(b []byte) (map[string]json.RawMessage, error) {
 	return out, nil
 }
 
+// keys yields the condition keys that the policy asks for. A nil policy has none.
+func (p *keyPolicy) keys(yield func(string) bool) {
+	if p == nil {
+		return
+	}
+	for _, s := range p.statements {
+		for n := range s.document.Keys() {
+			if !yield(n) {
+				return
+			}
+		}
+	}
+}
+
 // verdict is what a key policy says of one call: refused, allowed, or allowed
 // if the account's own policies agree.
 type verdict struct{ denied, allowed, delegated bool }

@@ -2,6 +2,7 @@ package localkms
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/cloisterdev/cloister/fas/policy"
 )
@@ -60,13 +61,14 @@ func (c *call) unknown(name string) error {
 	return ErrNotAuthorized
 }
 
+// validText accepts what JSON keeps byte for byte and a line of a log can hold.
 func validText(s string) bool {
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] == 0x7f {
 			return false
 		}
 	}
-	return true
+	return utf8.ValidString(s)
 }
 
 // ready refuses a key that may not be used.

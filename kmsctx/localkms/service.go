@@ -50,6 +50,8 @@ type Event struct {
 
 // Recorder keeps events. A call whose event it does not accept is refused.
 type Recorder interface {
+	// Record's ctx does not end with the call's: what was decided is recorded also
+	// for a caller who is gone.
 	Record(ctx context.Context, e Event) error
 }
 
@@ -144,7 +146,9 @@ func finish[T any](ctx context.Context, c *call, out *T, err error) (*T, error) 
 		err = ctx.Err()
 	}
 	c.event.Code = Code(err)
-	if rerr := c.s.rec.Record(ctx, c.event); rerr != nil {
+	// Whoever goes away now does not keep what was decided from being recorded
+	// as it was.
+	if rerr := c.s.rec.Record(context.WithoutCancel(ctx), c.event); rerr != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAudit, rerr)
 	}
 	if err != nil {
@@ -231,7 +235,10 @@ type access struct {
 // allow decides a call about a key. A denial wins; then the key's policy, alone
 // or with the account's; then grants.
 func (c *call) allow(id string, k *key, a access) error {
-	r := c.request(id, k, a)
+	r, err := c.request(id, k, a)
+	if err != nil {
+		return err
+	}
 	v := k.policy.decide(c.who.ARN, c.s.o.Account, r)
 	own := c.who.Policy.Evaluate(r)
 	root := c.who.ARN == rootARN(c.s.o.Account)
@@ -266,33 +273,8 @@ func (c *call) allowAccount(op string, more map[string]string, multi map[string]
 }
 
 func (c *call) accountAllows(r policy.Request) bool {
-	own := c.who.Policy.Evaluate(r)
+	own := c.who.Policy.Evaluate(asked(r, c.who.Policy.Keys()))
 	return accountOf(c.who.ARN) == c.s.o.Account && own != policy.Deny && (own == policy.Allow || c.who.ARN == rootARN(c.s.o.Account))
-}
-
-func (c *call) request(id string, k *key, a access) policy.Request {
-	ctx := c.common(a.more)
-	ctx["kms:keyspec"], ctx["kms:keyusage"], ctx["kms:keyorigin"], ctx["kms:multiregion"] = "SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "AWS_KMS", "false"
-	if c.via != "" {
-		ctx["kms:requestalias"] = c.via
-	}
-	multi := map[string][]string{}
-	for name, list := range a.multi {
-		multi[name] = list
-	}
-	for n, v := range a.pairs {
-		ctx["kms:encryptioncontext:"+lowered(n)] = v
-		multi["kms:encryptioncontextkeys"] = append(multi["kms:encryptioncontextkeys"], n)
-	}
-	for n, v := range k.Tags {
-		ctx["aws:resourcetag/"+lowered(n)] = v
-	}
-	for name, al := range c.st.Aliases {
-		if al.Key == id {
-			multi["kms:resourcealiases"] = append(multi["kms:resourcealiases"], name)
-		}
-	}
-	return policy.Request{Action: "kms:" + a.op, Resource: c.s.arn("key/" + id), Context: ctx, Multi: multi}
 }
 
 // Region returns the region that the service is in.

@@ -177,7 +177,14 @@ func (k *KMS) read() (v *view, err error) {
 		return nil, err
 	}
 	v.settle()
-	v.info, err = f.Stat()
+	if v.info, err = f.Stat(); err != nil {
+		return nil, err
+	}
+	// Whoever put it there may have died before it was durable: what is answered
+	// by it now must still be so after the power goes.
+	if old := k.now.Load(); old == nil || !os.SameFile(old.info, v.info) {
+		err = k.disk.syncDir(filepath.Dir(k.path))
+	}
 	return v, err
 }
 
@@ -222,14 +229,18 @@ func (k *KMS) change(f func(*state) (bool, error)) error {
 	return nil
 }
 
-// write replaces the file. After an error the next call reads what is there.
+// write replaces the file. After an error the next call reads what is there. What
+// could not be read again is not written: it would be the end of all keys.
 func (k *KMS) write(v *view) (err error) {
-	v.settle()
 	plain, err := json.Marshal(v.state)
 	if err != nil {
 		return err
 	}
 	defer clear(plain)
+	if v.state, err = parse(plain); err != nil {
+		return fmt.Errorf("the change would leave a store that does not open, and was not made: %w", err)
+	}
+	v.settle()
 	tmp := k.path + ".tmp"
 	if v.file, err = k.disk.create(tmp); err != nil {
 		return err
