@@ -29,6 +29,16 @@ func exact(t reflect.Type, b []byte) error {
 				return err
 			}
 		}
+	case reflect.Map:
+		var all map[string]json.RawMessage
+		if json.Unmarshal(b, &all) != nil {
+			return nil
+		}
+		for _, v := range all {
+			if string(v) == "null" {
+				return errSerialization // decoding would make a value of it
+			}
+		}
 	case reflect.Struct:
 		var all map[string]json.RawMessage
 		if json.Unmarshal(b, &all) != nil {

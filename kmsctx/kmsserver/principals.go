@@ -1,11 +1,9 @@
 package kmsserver
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"regexp"
 	"slices"
@@ -114,75 +112,4 @@ func (p *Principals) Accounts() []string {
 func (p *Principals) key(id string) (sigv4.Key, bool) {
 	x, ok := p.byKey[id]
 	return sigv4.Key{Secret: x.secret}, ok
-}
-
-// maxDepth is how deep JSON may be nested: a policy needs about eight.
-const maxDepth = 16
-
-var errJSON = errors.New("not one JSON object with every member once")
-
-// strict accepts one JSON object in which no object has a member twice, and at
-// the top not even in another case: encoding/json would take the last.
-func strict(b []byte) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	t, err := d.Token()
-	if err != nil || t != json.Delim('{') {
-		return errJSON
-	}
-	if err := members(d, 1); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errJSON
-	}
-	return nil
-}
-
-func members(d *json.Decoder, depth int) error {
-	seen := map[string]bool{}
-	for d.More() {
-		t, err := d.Token()
-		name, ok := t.(string)
-		if err != nil || !ok {
-			return errJSON
-		}
-		if depth == 1 {
-			name = string(bytes.ToLower([]byte(name)))
-		}
-		if seen[name] {
-			return errJSON
-		}
-		seen[name] = true
-		if err := value(d, depth); err != nil {
-			return err
-		}
-	}
-	_, err := d.Token()
-	return err
-}
-
-func value(d *json.Decoder, depth int) error {
-	t, err := d.Token()
-	if err != nil {
-		return errJSON
-	}
-	switch t {
-	case json.Delim('{'), json.Delim('['):
-		if depth++; depth > maxDepth {
-			return errJSON
-		}
-	default:
-		return nil
-	}
-	if t == json.Delim('{') {
-		return members(d, depth)
-	}
-	for d.More() {
-		if err := value(d, depth); err != nil {
-			return err
-		}
-	}
-	_, err = d.Token()
-	return err
 }

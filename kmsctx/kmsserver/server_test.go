@@ -166,6 +166,11 @@ func TestRequestRefused(t *testing.T) {
 		"a member twice":     {nil, "TrentService.ListKeys", `{"Limit":1,"Limit":2}`, 400, "SerializationException"},
 		"twice, other case":  {nil, "TrentService.ListKeys", `{"Limit":1,"limit":2}`, 400, "SerializationException"},
 		"a pair twice":       {nil, "TrentService.Decrypt", `{"CiphertextBlob":"AAAA","EncryptionContext":{"a":"1","a":"2"}}`, 400, "SerializationException"},
+		"a pair of nothing":  {nil, "TrentService.Decrypt", `{"CiphertextBlob":"AAAA","EncryptionContext":{"a":null}}`, 400, "SerializationException"},
+		"the same, deep":     {nil, "TrentService.CreateGrant", `{"Constraints":{"EncryptionContextSubset":{"a":null}}}`, 400, "SerializationException"},
+		"not UTF-8":          {nil, "TrentService.Decrypt", "{\"CiphertextBlob\":\"AAAA\",\"EncryptionContext\":{\"a\":\"\xff\"}}", 400, "SerializationException"},
+		"half a character":   {nil, "TrentService.Decrypt", `{"CiphertextBlob":"AAAA","EncryptionContext":{"a":"\ud83d"}}`, 400, "SerializationException"},
+		"half of a key":      {nil, "TrentService.Decrypt", `{"CiphertextBlob":"AAAA","EncryptionContext":{"\udd11\ud83d":"a"}}`, 400, "SerializationException"},
 		"deep":               {nil, "TrentService.ListKeys", `{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, 400, "SerializationException"},
 		"unknown member":     {nil, "TrentService.ListKeys", `{"Recipient":{}}`, 400, "ValidationException"},
 		"another case":       {nil, "TrentService.ListKeys", `{"limit":1}`, 400, "ValidationException"},
@@ -175,13 +180,14 @@ func TestRequestRefused(t *testing.T) {
 		"too long":           {nil, "TrentService.ListKeys", `{"Marker":"` + strings.Repeat("x", 300_000) + `"}`, 413, "RequestEntityTooLargeException"},
 		"limit out of range": {nil, "TrentService.ListKeys", `{"Limit":1001}`, 400, "ValidationException"},
 		"the control":        {nil, "TrentService.ListKeys", `{"Limit":1000}`, 200, ""},
+		"no limit":           {nil, "TrentService.ListKeys", `{"Limit":null,"Marker":"\ud83d\udd11\\ud83d\ufffd"}`, 200, ""},
 	} {
 		if status, code := raw(t, url, c.change, c.target, c.body); status != c.status || code != c.code {
 			t.Errorf("%s: %d %s", name, status, code)
 		}
 	}
-	if n := len(rec.all); n != 2 {
-		t.Errorf("%d calls were recorded, not the two that became calls", n)
+	if n := len(rec.all); n != 3 {
+		t.Errorf("%d calls were recorded, not the three that became calls", n)
 	}
 }
 
