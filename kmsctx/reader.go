@@ -55,6 +55,14 @@ func (e *Envelope) NewReader(ctx context.Context, r io.Reader, want Context) (*R
 	return d, nil
 }
 
+// Suite is that of the message, whose header is verified: whether it is signed.
+func (d *Reader) Suite() Suite {
+	if d.verifier != nil {
+		return CommittingSigned
+	}
+	return Committing
+}
+
 func (d *Reader) begin(e *Envelope, want Context) error {
 	if err := e.accepts(want); err != nil {
 		return err

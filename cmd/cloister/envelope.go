@@ -35,7 +35,8 @@ SDKs read and write them too.
   --key NAME       local: the key's name (default "default")
   --grant-token T  aws: the token of a new grant, repeated; it makes the grant count
                    before it has reached all of the service
-  --suite 0478     or 0578, signed; what seal writes. Both are read
+  --suite 0478     or 0578, signed: what seal writes (0478), and rewrap (that of the
+                   old message). Both are read
   --frame N        bytes of plaintext a frame, 1 to 16777216 (65536)
   --unframed       open: also read messages of one single block
   -o FILE          write FILE, complete or not at all, instead of standard output
@@ -88,7 +89,7 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 	fs.Var(&a.from.tokens, "grant-token", "")
 	fs.Var(&a.pairs, "context", "")
 	fs.Var(&a.withhold, "withhold", "")
-	fs.StringVar(&a.suite, "suite", "0478", "")
+	fs.StringVar(&a.suite, "suite", "", "")
 	fs.IntVar(&a.frame, "frame", 64<<10, "")
 	fs.BoolVar(&a.unframed, "unframed", false, "")
 	fs.StringVar(&a.out, "o", "", "")
@@ -112,11 +113,17 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 	case a.from.spec == "" || len(a.pairs) == 0:
 		return fmt.Errorf("%w: cloister %s needs --kms and at least one --context; see --help", errUsage, command)
 	}
+	given := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	suites := map[string]kmsctx.Suite{"0478": kmsctx.Committing, "0578": kmsctx.CommittingSigned}
 	suite, ok := suites[a.suite]
 	switch {
-	case !ok:
+	case given["suite"] && !ok:
 		return fmt.Errorf("%w: --suite is 0478 or 0578, not %q", errUsage, a.suite)
+	case a.headerOnly && (given["suite"] || given["frame"]):
+		return fmt.Errorf("%w: --header-only keeps the body, and with it --suite and --frame", errUsage)
+	case given["o"] && a.out == "":
+		return fmt.Errorf("%w: -o names no file; leave it away to write standard output", errUsage)
 	case a.frame < 1 || a.frame > maxFrame:
 		return fmt.Errorf("%w: --frame is 1 to %d bytes, not %d", errUsage, maxFrame, a.frame)
 	}

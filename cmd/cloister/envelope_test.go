@@ -103,6 +103,16 @@ func TestEnvelope(t *testing.T) {
 		{"version 104, only the header", []byte("hi"), append([]string{"rewrap", "--kms", k, "--to-kms", other, "--header-only"}, c...), 1, "the input is no message"},
 		{"version 104, looked at", []byte("hi"), []string{"inspect"}, 1, "the input is no message"},
 		{"a short key", plain, []string{"seal", "--kms", rawFile(t, `{"namespace":"n","name":"k","key":"AAAA"}`), "--context", "a=1"}, 1, "has 3 bytes and needs 32"},
+		{"a key file with two keys", plain, []string{"seal", "--kms", rawFile(t, `{"namespace":"n","name":"k","key":"`+key32(1)+`","key":"`+key32(2)+`"}`), "--context", "a=1"}, 1, `"key" is unknown, or there twice`},
+		{"a key file in another case", plain, []string{"seal", "--kms", rawFile(t, `{"namespace":"n","name":"k","key":"`+key32(1)+`","Key":"`+key32(2)+`"}`), "--context", "a=1"}, 1, `"Key" is unknown`},
+		{"two key files in one", plain, []string{"seal", "--kms", rawFile(t, `{"namespace":"n","name":"k","key":"`+key32(1)+`"}{}`), "--context", "a=1"}, 1, "after the object"},
+		{"half a key file", plain, []string{"seal", "--kms", rawFile(t, `{"namespace":"n","name":"k","key":"`+key32(1)+`"`), "--context", "a=1"}, 1, "not JSON"},
+		{"a key file that is a list", plain, []string{"seal", "--kms", rawFile(t, `["n"]`), "--context", "a=1"}, 1, "not a JSON object"},
+		{"a key that is no base64", plain, []string{"seal", "--kms", rawFile(t, `{"namespace":"n","name":"k","key":"%"}`), "--context", "a=1"}, 1, `"key" is not text of its kind`},
+		{"an output without a name", plain, []string{"seal", "--kms", k, "--context", "a=1", "-o", ""}, 2, "-o names no file"},
+		{"no suite", plain, []string{"seal", "--kms", k, "--context", "a=1", "--suite", ""}, 2, "0478 or 0578"},
+		{"another suite for an old body", message, append([]string{"rewrap", "--kms", k, "--to-kms", other, "--header-only", "--suite", "0478"}, c...), 2, "--header-only keeps the body"},
+		{"another frame for an old body", message, append([]string{"rewrap", "--kms", k, "--to-kms", other, "--header-only", "--frame", "9"}, c...), 2, "--header-only keeps the body"},
 		{"a reserved namespace", plain, []string{"seal", "--kms", rawFile(t, `{"namespace":"aws-kms","name":"k","key":"`+strings.Repeat("AAAA", 10)+`AAA="}`), "--context", "a=1"}, 1, `"namespace" and "name"`},
 		{"no directory for the output", plain, []string{"seal", "--kms", k, "--context", "a=1", "-o", "/none/x"}, 1, "-o /none/x: no such file"},
 		{"a command that is none", plain, []string{"sael", "--kms", k}, 2, "cloister help names them"},
@@ -137,6 +147,35 @@ func TestEnvelope(t *testing.T) {
 		}
 		if code != 0 && strings.Count(errOut, "\n") != 1 {
 			t.Errorf("%s: not one line: %q", r.name, errOut)
+		}
+	}
+}
+
+func key32(b byte) string {
+	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, 32))
+}
+
+// What was signed stays so, and what was not is signed where that is asked for.
+func TestRewrapKeepsTheSuite(t *testing.T) {
+	t.Parallel()
+	k, other := keyFile(t, "k", 1), keyFile(t, "other", 2)
+	for _, c := range []struct{ sealed, flag, want string }{
+		{"0478", "", "0x0478"}, {"0578", "", "0x0578"}, {"0578", "0478", "0x0478"}, {"0478", "0578", "0x0578"}, {"0578", "0578", "0x0578"},
+	} {
+		_, message, _ := try([]byte("source"), "seal", "--kms", k, "--context", "tenant=a", "--suite", c.sealed)
+		args := []string{"rewrap", "--kms", k, "--context", "tenant=a", "--to-kms", other}
+		if c.flag != "" {
+			args = append(args, "--suite", c.flag)
+		}
+		code, moved, errOut := try([]byte(message), args...)
+		if code != 0 {
+			t.Fatal(errOut)
+		}
+		if u, err := kmsctx.InspectUnverified([]byte(moved)); err != nil || u.Suite.String() != c.want {
+			t.Errorf("%+v: %v, %v", c, u.Suite, err)
+		}
+		if code, out, errOut := try([]byte(moved), "open", "--kms", other, "--context", "tenant=a"); code != 0 || out != "source" {
+			t.Errorf("%+v: code %d, %q, %s", c, code, out, errOut)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/kmsctx/kmsserver"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 	"github.com/cloisterdev/cloister/tenant"
@@ -135,24 +136,45 @@ func (a kmsArgs) init(out io.Writer) error {
 		return err
 	}
 	for _, f := range []struct {
-		path string
-		b    []byte
-	}{{a.root, key}, {a.principals, append(b, '\n')}} {
-		w, err := os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		path  string
+		b     []byte
+		check func(path string) error
+	}{
+		{a.root, key, func(path string) error {
+			k, err := rootKey(path)
+			k.Destroy()
+			return err
+		}},
+		{a.principals, append(b, '\n'), func(path string) error { _, err := principals(path); return err }},
+	} {
+		err := durable.Create(f.path, f.b, 0o600)
 		if errors.Is(err, fs.ErrExist) {
+			if err := f.check(f.path); err != nil {
+				return fmt.Errorf("%w; move it away, and init makes one", err)
+			}
 			fmt.Fprintf(out, "%s is there already and stays as it is\n", f.path)
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		_, err = w.Write(f.b)
-		if err = errors.Join(err, w.Sync(), w.Close()); err != nil {
-			return err
-		}
 		fmt.Fprintf(out, "made %s\n", f.path)
 	}
 	return nil
+}
+
+// principals reads a principals file.
+func principals(path string) (*kmsserver.Principals, error) {
+	b, err := readSmall(path, 1<<20)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(b)
+	who, err := kmsserver.ParsePrincipals(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return who, nil
 }
 
 // rootKey reads a root key: 32 bytes, or their base64 and white space.
@@ -217,14 +239,9 @@ func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer key.Destroy()
-	b, err := readSmall(a.principals, 1<<20)
+	who, err := principals(a.principals)
 	if err != nil {
 		return err
-	}
-	who, err := kmsserver.ParsePrincipals(b)
-	clear(b)
-	if err != nil {
-		return fmt.Errorf("%s: %w", a.principals, err)
 	}
 	if all := who.Accounts(); !slices.Contains(all, a.account) {
 		return fmt.Errorf("%s: its principals are of account %s, and the keys would be of account %s, where nobody could make one: serve with --account %s, or give an arn the other account",

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -285,6 +286,25 @@ func TestKMSInit(t *testing.T) {
 	for _, p := range []string{key, who} {
 		if info, err := os.Stat(p); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v %v", p, info, err)
+		}
+	}
+	// What an earlier run could not finish, or another program made, is not taken
+	// for a key or for principals, and stays for whoever wants to look.
+	for i, p := range []string{key, who} {
+		empty := filepath.Join(dir, fmt.Sprint("empty", i))
+		if err := os.WriteFile(empty, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"kms", "init", "--root-key", empty, "--principals", who}
+		if p == who {
+			args = []string{"kms", "init", "--root-key", key, "--principals", empty}
+		}
+		var out, errOut strings.Builder
+		if code := run(args, &out, &errOut); code != 1 || !strings.Contains(errOut.String(), empty) || !strings.Contains(errOut.String(), "move it away") {
+			t.Errorf("an empty file: code %d, %s", code, errOut.String())
+		}
+		if b, err := os.ReadFile(empty); err != nil || len(b) != 0 {
+			t.Errorf("it was overwritten: %v", err)
 		}
 	}
 	// The key is that of the file, raw or in base64.

@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
 
 	"github.com/cloisterdev/cloister/fas/policy"
 	"github.com/cloisterdev/cloister/fas/profile"
+	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -233,12 +233,7 @@ func profileSign(fs *flag.FlagSet, args []string, out io.Writer) error {
 		_, err = out.Write(env)
 		return err
 	}
-	// As a whole or not at all: a store may be reading the file.
-	tmp := filepath.Join(filepath.Dir(name[0]), "."+filepath.Base(name[0])+".tmp")
-	if err := os.WriteFile(tmp, env, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, name[0])
+	return durable.Replace(name[0], env, 0o644) // as a whole: a store may be reading it
 }
 
 func readSeed(file string) (tenant.Secret, error) {

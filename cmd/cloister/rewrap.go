@@ -24,6 +24,9 @@ func (a *envelopeArgs) rewrap(ctx context.Context, env *kmsctx.Envelope, o kmsct
 	if err != nil {
 		return err
 	}
+	if o.Suite == 0 {
+		o.Suite = plain.Suite() // what was signed stays so
+	}
 	again, err := kmsctx.New(target, &o)
 	if err != nil {
 		return err
