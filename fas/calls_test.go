@@ -9,14 +9,15 @@ import (
 	"time"
 
 	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/fas/firewalld"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
 // What was signed before the firewall started may have been used before: it
-// changes nothing any more.
+// changes nothing any more, and is no read that would not be answered again.
 func TestRestart(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorldWith(t, func(o *firewalld.Options) { o.ReadReplay = 8 * time.Second })
 	ctx := context.Background()
 	before := time.Now().Add(-10 * time.Second)
 	request := func() fas.Request { return fas.Request{RequestID: tenant.NewRequestID()} }
@@ -26,10 +27,12 @@ func TestRestart(t *testing.T) {
 	w.refused("an exchange", err, fas.ErrDenied)
 	_, err = w.c.Exchange(ctx, w.evidence("ListCustomizations", before), request())
 	w.refused("an exchange for a read", err, fas.ErrDenied)
-	if got := w.rec.reasons(); !slices.Equal(got, []string{"before-start", "before-start", "before-start"}) {
+	_, err = w.c.AssumeOwn(ctx, w.evidence("ListCustomizations", before), request())
+	w.refused("an old read", err, fas.ErrDenied)
+	if got := w.rec.reasons(); !slices.Equal(got, slices.Repeat([]string{"before-start"}, 4)) {
 		t.Errorf("recorded: %v", got)
 	}
-	_, err = w.c.AssumeOwn(ctx, w.evidence("ListCustomizations", before), request())
+	_, err = w.c.AssumeOwn(ctx, w.evidence("ListCustomizations", time.Now().Add(-2*time.Second)), request())
 	w.ok(err)
 	_, err = w.own("CreateCustomization", tenant.CustomizationID{})
 	w.ok(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -48,76 +49,22 @@ const maxTexts = 32 << 10
 // MaxCustomizations is how many customizations a tenant may have.
 const MaxCustomizations = 100
 
-// catalog finds the session of a catalog call and checks verb and target. A
-// refusal is recorded.
-func (f *Firewall) catalog(ctx context.Context, id tenant.SessionID, v Verb, target tenant.CustomizationID) (catalogSession, error) {
-	s, reason, err := f.kept(id, v, target, peerOf(ctx).name)
-	if err != nil {
-		return s, f.deny(ctx, s.event(ctx, string(v), id, target), reason, err)
-	}
-	return s, nil
-}
-
-// event starts the record of what is done with the session.
-func (s catalogSession) event(ctx context.Context, kind string, id tenant.SessionID, target tenant.CustomizationID) audit.Event {
-	e := event(ctx, kind, Request{RequestID: s.request, Customization: target})
-	e.Tenant, e.User, e.Session = s.caller.Tenant(), s.caller.User(), id
-	return e
-}
-
-// enterCatalog takes a call on the catalog into the account of the session's
-// tenant. A session that is not there is refused by the call itself.
-func (f *Firewall) enterCatalog(ctx context.Context, id tenant.SessionID) (leave func(), err error) {
-	f.mu.Lock()
-	s, ok := f.catalogs[id]
-	f.mu.Unlock()
-	if !ok {
-		return func() {}, nil
-	}
-	if err := f.enter(ctx, s.event(ctx, "firewall.catalog", id, tenant.CustomizationID{})); err != nil {
-		return nil, err
-	}
-	return func() { f.limits.leave(s.caller.Tenant()) }, nil
-}
-
-func (f *Firewall) kept(id tenant.SessionID, v Verb, target tenant.CustomizationID, from string) (s catalogSession, reason string, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s, ok := f.catalogs[id]
-	switch {
-	case !ok:
-		return s, "no-session", ErrClosed
-	case !time.Now().Before(s.expires):
-		delete(f.catalogs, id)
-		return s, "session-expired", ErrExpired
-	case s.from != from:
-		return s, "session-of-another-workload", ErrRole
-	case f.denied.revoked(id, s.evidence, s.caller.Tenant(), s.caller.At()):
-		return s, "revoked", ErrRevoked
-	case !slices.Contains(s.verbs, v):
-		return s, "not-a-verb-of-the-session", ErrVerb
-	case s.customization != target:
-		return s, "wrong-target", ErrDenied
-	}
-	return s, "", nil
-}
-
 func (f *Firewall) create(ctx context.Context, id tenant.SessionID, in CreateInput) (Row, Ticket, error) {
 	s, err := f.catalog(ctx, id, VerbCatalogCreate, tenant.CustomizationID{})
 	if err != nil {
 		return Row{}, Ticket{}, err
 	}
+	e := s.event(ctx, "catalog.create", id, tenant.CustomizationID{})
 	token, input, err := in.tokens(s.caller.Tenant())
 	if err != nil {
-		return Row{}, Ticket{}, err
+		return Row{}, Ticket{}, f.deny(ctx, e, "too-long", err)
 	}
 	// Counting and looking for the token must not race with another Create.
 	defer f.creating.lock(s.caller.Tenant())()
 	have, err := f.c.Registry.List(ctx, s.caller.Tenant())
 	if err != nil {
-		return Row{}, Ticket{}, err
+		return Row{}, Ticket{}, f.deny(ctx, e, "not-done", err)
 	}
-	e := s.event(ctx, "catalog.create", id, tenant.CustomizationID{})
 	if i := slices.IndexFunc(have, func(r Record) bool { return in.ClientToken != "" && r.Token == token }); i >= 0 {
 		e.Customization = have[i].Customization
 		if have[i].Input != input {
@@ -130,31 +77,44 @@ func (f *Firewall) create(ctx context.Context, id tenant.SessionID, in CreateInp
 		return have[i].row(s.caller.User()), Ticket{}, nil
 	}
 	if len(have) >= MaxCustomizations {
-		return Row{}, Ticket{}, ErrConflict
+		return Row{}, Ticket{}, f.deny(ctx, e, "too-many-customizations", ErrConflict)
 	}
 	r := Record{Customization: tenant.NewCustomizationID(), Tenant: s.caller.Tenant(), Collection: tenant.NewCollectionID(),
 		Name: in.Name, Description: in.Description, SourceURI: in.SourceURI, Token: token, Input: input, State: Creating, Next: 1, Updated: time.Now()}
 	if r.Grant, err = f.c.Keys.Grant(ctx, r.Tenant, r.Customization); err != nil {
-		return Row{}, Ticket{}, err
+		return Row{}, Ticket{}, f.deny(ctx, e, "key-refused", err)
 	}
-	if err := f.begin(ctx, &r); err != nil {
-		return Row{}, Ticket{}, err
-	}
-	t, err := f.ticket(&r, r.Pending, false)
+	t, err := f.record(ctx, &r, e, s)
 	if err != nil {
-		return Row{}, Ticket{}, err
+		// A grant that no row names would be nobody's to end.
+		return Row{}, Ticket{}, errors.Join(err, f.c.Keys.Retire(context.WithoutCancel(ctx), r.Grant))
+	}
+	return r.row(s.caller.User()), t, nil
+}
+
+// record begins the first version of a new row, and keeps it.
+func (f *Firewall) record(ctx context.Context, r *Record, e audit.Event, s catalogSession) (Ticket, error) {
+	if err := f.begin(ctx, r, s); err != nil {
+		return Ticket{}, f.deny(ctx, e, "key-refused", err)
+	}
+	t, err := f.ticket(r, r.Pending, false)
+	if err != nil {
+		return Ticket{}, err
 	}
 	e.Customization, e.Collection, e.Snapshot = r.Customization, r.Collection, r.Pending.ID
-	detail(&e, "name", in.Name.String())
+	detail(&e, "name", clip(r.Name.String()))
 	if err := f.allow(ctx, e, true); err != nil {
-		return Row{}, Ticket{}, err
+		return Ticket{}, err
 	}
-	return r.row(s.caller.User()), t, f.c.Registry.Create(ctx, r)
+	if err := f.c.Registry.Create(ctx, *r); err != nil {
+		return Ticket{}, f.deny(ctx, e, undone(err), err)
+	}
+	return t, nil
 }
 
 // begin gives the row a new unfinished version with keys of its own.
-func (f *Firewall) begin(ctx context.Context, r *Record) error {
-	p := &Snapshot{ID: tenant.NewSnapshotID(), Version: r.Next, Until: time.Now().Add(ticketLife)}
+func (f *Firewall) begin(ctx context.Context, r *Record, s catalogSession) error {
+	p := &Snapshot{ID: tenant.NewSnapshotID(), Version: r.Next, Until: time.Now().Add(ticketLife), Evidence: s.evidence}
 	for purpose, to := range map[string]*[]byte{"snapshot": &p.Key, "staging": &p.Staging} {
 		plain, wrapped, err := f.c.Keys.Generate(ctx, r.Grant, Binding{r.Tenant, r.Customization, r.Collection, p.ID, purpose})
 		if err != nil {
@@ -167,8 +127,9 @@ func (f *Firewall) begin(ctx context.Context, r *Record) error {
 	return nil
 }
 
-// change runs a catalog verb on one row, recorded before it takes effect.
-func (f *Firewall) change(ctx context.Context, id tenant.SessionID, v Verb, target tenant.CustomizationID, do func(*Record) error) (Record, error) {
+// change runs a catalog verb on one row, recorded before it takes effect, and
+// once more where the row does not allow it.
+func (f *Firewall) change(ctx context.Context, id tenant.SessionID, v Verb, target tenant.CustomizationID, do func(catalogSession, *Record) error) (Record, error) {
 	s, err := f.catalog(ctx, id, v, target)
 	if err != nil {
 		return Record{}, err
@@ -183,20 +144,25 @@ func (f *Firewall) change(ctx context.Context, id tenant.SessionID, v Verb, targ
 			return ErrDenied
 		}
 		r.Updated = time.Now()
-		if err := do(r); err != nil {
+		if err := do(s, r); err != nil {
 			return err
 		}
 		out = *r
 		return nil
 	})
-	return out, err
+	if err != nil {
+		return Record{}, f.deny(ctx, e, undone(err), err)
+	}
+	return out, nil
 }
 
 func (f *Firewall) update(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID, source tenant.Text) (Row, Ticket, error) {
 	if text, err := json.Marshal(source); err != nil || len(text) > maxTexts {
-		return Row{}, Ticket{}, ErrConflict
+		e := event(ctx, string(VerbCatalogUpdate), Request{Customization: target})
+		e.Session = id
+		return Row{}, Ticket{}, f.deny(ctx, e, "too-long", ErrConflict)
 	}
-	r, err := f.change(ctx, id, VerbCatalogUpdate, target, func(r *Record) error {
+	r, err := f.change(ctx, id, VerbCatalogUpdate, target, func(s catalogSession, r *Record) error {
 		if r.Pending != nil || r.Latest == nil || r.State == Deleting {
 			return ErrConflict
 		}
@@ -204,7 +170,7 @@ func (f *Firewall) update(ctx context.Context, id tenant.SessionID, target tenan
 		if r.Active == nil {
 			r.State = Updating
 		}
-		return f.begin(ctx, r)
+		return f.begin(ctx, r, s)
 	})
 	if err != nil {
 		return Row{}, Ticket{}, err
@@ -214,7 +180,7 @@ func (f *Firewall) update(ctx context.Context, id tenant.SessionID, target tenan
 }
 
 func (f *Firewall) activate(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID, version int) error {
-	_, err := f.change(ctx, id, VerbCatalogActivate, target, func(r *Record) error {
+	_, err := f.change(ctx, id, VerbCatalogActivate, target, func(_ catalogSession, r *Record) error {
 		if r.Latest == nil || r.State == Deleting || version != 0 && version != r.Latest.Version {
 			return ErrConflict
 		}
@@ -226,7 +192,7 @@ func (f *Firewall) activate(ctx context.Context, id tenant.SessionID, target ten
 }
 
 func (f *Firewall) deactivate(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID) error {
-	_, err := f.change(ctx, id, VerbCatalogDeactivate, target, func(r *Record) error {
+	_, err := f.change(ctx, id, VerbCatalogDeactivate, target, func(_ catalogSession, r *Record) error {
 		if r.Active == nil {
 			return ErrConflict
 		}
@@ -239,7 +205,7 @@ func (f *Firewall) deactivate(ctx context.Context, id tenant.SessionID, target t
 // delete drops the wrapped keys first: what is left on disk is noise.
 func (f *Firewall) delete(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID) (Ticket, error) {
 	grant := ""
-	r, err := f.change(ctx, id, VerbCatalogDelete, target, func(r *Record) error {
+	r, err := f.change(ctx, id, VerbCatalogDelete, target, func(_ catalogSession, r *Record) error {
 		if r.Active != nil || r.Pending != nil {
 			return ErrConflict
 		}
@@ -259,7 +225,7 @@ func (f *Firewall) delete(ctx context.Context, id tenant.SessionID, target tenan
 }
 
 func (f *Firewall) share(ctx context.Context, id tenant.SessionID, target tenant.CustomizationID, user tenant.UserID, on bool) error {
-	_, err := f.change(ctx, id, VerbCatalogShare, target, func(r *Record) error {
+	_, err := f.change(ctx, id, VerbCatalogShare, target, func(_ catalogSession, r *Record) error {
 		i := slices.Index(r.Users, user)
 		switch {
 		case on && i < 0 && len(r.Users) >= 1000:
@@ -281,7 +247,7 @@ func (f *Firewall) get(ctx context.Context, id tenant.SessionID, target tenant.C
 	}
 	r, err := f.c.Registry.Get(ctx, target)
 	if err != nil || r.Tenant != s.caller.Tenant() {
-		return Record{}, s, ErrDenied
+		return Record{}, s, f.deny(ctx, s.event(ctx, string(VerbCatalogGet), id, target), "not-authorized", ErrDenied)
 	}
 	return r, s, nil
 }
@@ -294,7 +260,7 @@ func (f *Firewall) list(ctx context.Context, id tenant.SessionID, after tenant.C
 	}
 	rs, err := f.c.Registry.List(ctx, s.caller.Tenant())
 	if err != nil {
-		return nil, false, err
+		return nil, false, f.deny(ctx, s.event(ctx, string(VerbCatalogList), id, tenant.CustomizationID{}), "not-done", err)
 	}
 	size := 0
 	for _, r := range pageOf(rs, after, math.MaxInt) {

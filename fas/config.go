@@ -45,9 +45,13 @@ type Config struct {
 	// means 5 s, negative means never.
 	ReadReplay time.Duration
 	// Replay remembers what was used; nil means in this process, for as many as
-	// a million signatures.
+	// eight million signatures, of about 31 bytes each.
 	Replay ReplayStore
-	Limits Limits
+	// Horizons are for a Replay that does not outlive the process. Without them
+	// such a firewall refuses evidence that is good once and dated after now, or
+	// in the second in which the firewall started.
+	Horizons Horizons
+	Limits   Limits
 	// Revocations keeps what was revoked; nil means in this process only.
 	Revocations Revocations
 }
@@ -74,9 +78,16 @@ func NewFirewall(c Config) (*Firewall, error) {
 		c.ReadReplay = 5 * time.Second
 	}
 	f := &Firewall{c: c, ops: map[string]Operation{}, profiles: map[string]*approved{}, replay: c.Replay, verifiers: verifiers, limits: newLimiter(c.Limits), strangers: newLimiter(Limits{Rate: 200, Burst: 2000, Concurrent: 1 << 20}),
-		started: time.Now().Truncate(time.Second), catalogs: map[tenant.SessionID]catalogSession{}}
+		started: time.Now().Truncate(time.Second)}
+	f.shares = shares{most: f.limits.l.Remembered, of: map[tenant.ID]*share{}}
+	f.spent.uses = map[[32]byte]int{}
 	if f.replay == nil {
-		f.replay = &memory{max: 1 << 20}
+		f.replay = &memory{max: 1 << 23}
+	}
+	if !f.replay.Durable() {
+		if err := f.openHorizons(); err != nil {
+			return nil, err
+		}
 	}
 	if c.Revocations != nil {
 		rs, err := c.Revocations.Revoked(context.Background())

@@ -71,7 +71,7 @@ func whole(t *testing.T) fas.Config {
 // Every part is required but those that are named here.
 func TestFirewallHasAllItsParts(t *testing.T) {
 	t.Parallel()
-	optional := map[string]bool{"OwnTTL": true, "ReadReplay": true, "Replay": true, "Verifiers": true, "Limits": true, "Audience": true, "ProfileStore": true, "Revocations": true}
+	optional := map[string]bool{"OwnTTL": true, "ReadReplay": true, "Replay": true, "Verifiers": true, "Limits": true, "Audience": true, "ProfileStore": true, "Revocations": true, "Horizons": true}
 	fields := reflect.TypeFor[fas.Config]()
 	for i := range fields.NumField() {
 		name := fields.Field(i).Name

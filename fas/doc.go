@@ -19,7 +19,9 @@
 // [Firewall.ListenUnix] answers processes that the kernel says to be on a list
 // of workloads, [Firewall.ListenTLS] those whose client certificate says so.
 // Operations and profiles name the workloads that may ask for them; a session on
-// the catalog is good for the workload that got it.
+// the catalog is good for the workload that got it. Tickets are used, and what is
+// unfinished is told, to a control plane: the embedded one, and workloads that
+// the list calls so.
 //
 // # Evidence
 //

@@ -45,6 +45,9 @@ type Claim struct {
 	Once [32]byte
 	// Time is when it was signed.
 	Time time.Time
+	// Ahead is how far the scheme lets Time be ahead of the firewall's clock; zero
+	// means 30 seconds.
+	Ahead time.Duration
 	// Until is the last moment at which it verifies; zero means 15 minutes after
 	// Time. Evidence that lives for more than [MaxEvidenceLife] is refused.
 	Until time.Time
@@ -70,6 +73,14 @@ func (c Claim) end() time.Time {
 	return c.Until
 }
 
+// made is the earliest moment at which it can have been signed.
+func (c Claim) made() time.Time {
+	if c.Ahead == 0 {
+		return c.Time.Add(-30 * time.Second)
+	}
+	return c.Time.Add(-c.Ahead)
+}
+
 func (c Claim) check() error {
 	switch {
 	case c.Digest == [32]byte{}, c.Once == [32]byte{}, c.Time.IsZero():
@@ -80,7 +91,7 @@ func (c Claim) check() error {
 		return fmt.Errorf("%w: a claim without method or path", ErrNoEvidence)
 	case c.Level < LevelBody && c.Body != nil:
 		return fmt.Errorf("%w: a body beyond the claim's level", ErrNoEvidence)
-	case c.end().Before(c.Time), c.end().Sub(c.Time) > MaxEvidenceLife:
+	case c.Ahead < 0, c.end().Before(c.Time), c.end().Sub(c.Time) > MaxEvidenceLife:
 		return fmt.Errorf("%w: it verifies for too long", ErrNoEvidence)
 	}
 	return nil

@@ -53,6 +53,9 @@ func (f *Firewall) Exchange(ctx context.Context, ev Evidence, req Request) (*Ses
 	}
 	s := &Session{id: tenant.NewSessionID(), tenant: v.caller.Tenant(), user: v.caller.User(), customization: row,
 		verbs: []Verb{VerbBucketRead}, expires: time.Now().Add(req.lifetime(time.Duration(prof.TTL) * time.Second))}
+	if s.expires.After(prof.NotAfter) {
+		s.expires = prof.NotAfter // the approval's end is the end of what it approved
+	}
 	e.Session = s.id
 	v.watch.lap("scope")
 	if err := f.allow(ctx, e, true); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -280,4 +281,64 @@ func TestOperationCallers(t *testing.T) {
 	}
 	_, err = w.own("ListCustomizations", tenant.CustomizationID{})
 	w.ok(err)
+}
+
+// A session ends when the approval ends that it is made under.
+func TestSessionsEndWithTheirProfile(t *testing.T) {
+	t.Parallel()
+	x := newExchanges(t)
+	end := time.Now().UTC().Truncate(time.Second).Add(90 * time.Second)
+	x.shelf.put(signProfile(t, func(p *profile.Profile) { p.NotAfter = end }))
+	s, err := x.ask(x.c, nil, "")
+	x.ok(err)
+	if !s.Expires().Equal(end) {
+		t.Errorf("it ends at %s, and the profile at %s", s.Expires(), end)
+	}
+	x.shelf.put(signProfile(t, nil))
+	s, err = x.ask(x.c, nil, "")
+	x.ok(err)
+	if d := time.Until(s.Expires()); d < 9*time.Minute || d > 10*time.Minute {
+		t.Errorf("control: it lives for %s", d)
+	}
+}
+
+// asked counts what a store is asked.
+type asked struct {
+	fas.ReplayStore
+	n atomic.Int64
+}
+
+func (a *asked) Claim(ctx context.Context, key [32]byte, now, until time.Time) (time.Time, bool, error) {
+	a.n.Add(1)
+	return a.ReplayStore.Claim(ctx, key, now, until)
+}
+
+// Evidence that is good many times costs the store one question a use, also when
+// it is spent; and what another firewall used counts.
+func TestManyExchangesAskOnce(t *testing.T) {
+	t.Parallel()
+	const times = 50
+	m, err := fas.MemoryReplay(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, shelf := &asked{ReplayStore: m}, &shelf{}
+	shelf.put(signProfile(t, func(p *profile.Profile) { p.MaxExchanges = times }))
+	w := newWorldWith(t, func(o *firewalld.Options) { o.Profiles, o.Replay = shelf, store })
+	row, _ := w.create()
+	ev := w.signed("CreateCustomization", []byte(sourceBody), time.Now())
+	ask := func() error {
+		_, err := w.c.Exchange(context.Background(), ev, fas.Request{RequestID: tenant.NewRequestID(), Customization: row.Customization, Profile: "source",
+			Scope: []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::acme/src/*"}]}`)})
+		return err
+	}
+	before := store.n.Load()
+	for range times {
+		w.ok(ask())
+	}
+	w.refused("one more", ask(), fas.ErrReplayed)
+	w.refused("and once more", ask(), fas.ErrReplayed)
+	if n := store.n.Load() - before; n != times {
+		t.Errorf("%d questions for %d uses", n, times)
+	}
 }

@@ -4,10 +4,7 @@ import (
 	"context"
 	"crypto/cipher"
 	"errors"
-	"fmt"
-	"maps"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cloisterdev/cloister/audit"
@@ -28,75 +25,15 @@ type Firewall struct {
 	verifiers map[tenant.Method]Verifier
 	limits    *limiter
 	strangers *limiter // whoever could not be verified
+	shares    shares
+	spent     spent
 	answers   answers
+	catalogs  catalogSessions
 	denied    denylist
 	started   time.Time
+	ahead     ahead
 
 	creating keyed[tenant.ID] // one Create of a tenant at a time
-
-	mu       sync.Mutex
-	catalogs map[tenant.SessionID]catalogSession
-}
-
-// catalogSession is a session on the catalog, kept here: catalog calls name it
-// and are checked against it.
-type catalogSession struct {
-	caller        tenant.Caller
-	customization tenant.CustomizationID // zero for operations on the whole catalog
-	verbs         []Verb
-	expires       time.Time
-	request       tenant.RequestID
-	from          string // the workload that may name it
-	evidence      [32]byte
-}
-
-// event starts the audit record of a decision.
-func event(ctx context.Context, kind string, req Request) audit.Event {
-	e := audit.Event{Time: time.Now(), Kind: kind, Request: req.RequestID, Customization: req.Customization}
-	if p := peerOf(ctx); p.name != Embedded {
-		e.Detail = map[string]string{"workload": p.name}
-	}
-	return e
-}
-
-// detail adds to what an event says.
-func detail(e *audit.Event, key, value string) {
-	d := make(map[string]string, len(e.Detail)+1) // events share maps
-	maps.Copy(d, e.Detail)
-	d[key] = value
-	e.Detail = d
-}
-
-// deny records a refusal. A refusal that cannot be recorded is a refusal.
-func (f *Firewall) deny(ctx context.Context, e audit.Event, reason string, err error) error {
-	e.Decision, e.Reason = audit.Deny, reason
-	_ = f.c.Audit.Append(context.WithoutCancel(ctx), e)
-	return err
-}
-
-// denyStranger records a refusal of whoever could not be verified. A flood of
-// them is counted, not written down one by one.
-func (f *Firewall) denyStranger(ctx context.Context, e audit.Event, reason string, err error) error {
-	now := time.Now()
-	if f.strangers.enter(tenant.ID{}, now) {
-		f.strangers.leave(tenant.ID{})
-		return f.deny(ctx, e, reason, err)
-	}
-	f.counted(ctx, f.strangers, e, reason)
-	return err
-}
-
-// allow records a grant before it leaves.
-func (f *Firewall) allow(ctx context.Context, e audit.Event, durable bool) error {
-	e.Decision, e.Reason = audit.Allow, "allowed"
-	record := f.c.Audit.Append
-	if durable {
-		record = f.c.Audit.Record
-	}
-	if err := record(ctx, e); err != nil {
-		return fmt.Errorf("%w: %w", ErrAudit, err)
-	}
-	return nil
 }
 
 // verified is what a signed call amounts to.
@@ -155,11 +92,10 @@ func (f *Firewall) admit(ctx context.Context, door string, v *verified, e audit.
 		return f.deny(ctx, e, "not-a-caller-of-the-operation", ErrRole)
 	}
 	v.once = v.op.Mutating || door == "exchange"
-	if v.once && !f.replay.Durable() && v.claim.Time.Before(f.started) {
-		// What was claimed before this process started is not known any more.
+	if f.forgotten(v) {
 		return f.deny(ctx, e, "before-start", ErrDenied)
 	}
-	if err := f.refuseRevoked(ctx, e, tenant.SessionID{}, v.claim.Time); err != nil {
+	if err := f.refuseRevoked(ctx, e, tenant.SessionID{}, v.claim.made()); err != nil {
 		return err
 	}
 	v.watch.lap("verify")
@@ -186,17 +122,34 @@ func (f *Firewall) operation(v *verified) (ok bool) {
 // claim uses the evidence up at this door, one of as many times as it is good
 // for.
 func (f *Firewall) claim(ctx context.Context, door string, v *verified, e audit.Event, times int) error {
-	for nth := range times {
+	if err := f.extend(ctx, v); err != nil {
+		return f.deny(ctx, e, "dated-ahead", ErrReplayed)
+	}
+	if !f.shares.take(e.Tenant, v.claim.end(), v.now) {
+		f.counted(ctx, f.limits, e, "over-the-share")
+		return ErrLimited
+	}
+	reason := "replayed"
+	key := onceKey(door, v.scheme, v.claim.Once, 0)
+	for nth := f.spent.of(key); nth < times; nth++ {
 		first, fresh, err := f.replay.Claim(ctx, onceKey(door, v.scheme, v.claim.Once, nth), v.now, v.claim.end())
-		switch {
-		case err != nil:
-			return f.deny(ctx, e, "replay-store", ErrReplayed)
-		case fresh, !v.once && v.now.Sub(first) <= f.c.ReadReplay:
+		if err != nil {
+			reason = "replay-store"
+			break
+		}
+		f.spent.upTo(key, nth+1, times)
+		if fresh {
+			v.watch.lap("replay")
+			return nil
+		}
+		if !v.once && v.now.Sub(first) <= f.c.ReadReplay {
+			f.shares.back(e.Tenant, v.claim.end())
 			v.watch.lap("replay")
 			return nil
 		}
 	}
-	return f.deny(ctx, e, "replayed", ErrReplayed)
+	f.shares.back(e.Tenant, v.claim.end())
+	return f.deny(ctx, e, reason, ErrReplayed)
 }
 
 // authorize asks the policies.
@@ -213,17 +166,26 @@ func (f *Firewall) authorize(ctx context.Context, v *verified, e *audit.Event, t
 	return nil
 }
 
-// repeated gives a lost answer again.
+// repeated gives a lost answer again. Keys are not kept: whoever disabled one
+// since is heard.
 func (f *Firewall) repeated(ctx context.Context, key [32]byte, v *verified, e audit.Event) (*Session, error) {
 	if !v.once {
 		return nil, nil
 	}
-	s := f.answers.again(key, v.now)
+	s := f.answers.again(e.Tenant, key, v.now)
 	if s == nil {
 		return nil, nil
 	}
 	e.Session, e.Collection, e.Snapshot = s.id, s.collection, s.snapshot
-	err := f.refuseRevoked(ctx, e, s.id, v.claim.Time)
+	err := f.refuseRevoked(ctx, e, s.id, v.claim.made())
+	if err == nil && !s.snapshot.IsZero() {
+		was := s.snapshot
+		if kerr := f.openActive(ctx, s, &v.watch); kerr != nil {
+			err = f.deny(ctx, e, keyReason(kerr), ErrDenied)
+		} else if s.snapshot != was {
+			err = f.deny(ctx, e, "replayed", ErrReplayed) // another version is active
+		}
+	}
 	if err == nil {
 		detail(&e, "repeated", "true")
 		err = f.allow(ctx, e, true)
@@ -256,7 +218,7 @@ func (f *Firewall) AssumeOwn(ctx context.Context, ev Evidence, req Request) (*Se
 		verbs: v.op.Verbs, expires: time.Now().Add(req.lifetime(f.c.OwnTTL)), keys: map[Verb]tenant.Secret{}}
 	e.Session = s.id
 	if isCatalog(v.op) {
-		f.keep(s, catalogSession{caller: v.caller, from: peerOf(ctx).name, evidence: v.claim.Digest, request: req.RequestID})
+		f.catalogs.keep(s, catalogSession{caller: v.caller, from: peerOf(ctx).name, evidence: v.claim.Digest, request: req.RequestID, issued: v.now})
 		v.watch.lap("session")
 	} else if err := f.openActive(ctx, s, &v.watch); err != nil {
 		return nil, f.deny(ctx, e, keyReason(err), ErrDenied)
@@ -304,18 +266,4 @@ func (f *Firewall) openActive(ctx context.Context, s *Session, watch *stopwatch)
 	clear(key)
 	watch.lap("session")
 	return nil
-}
-
-func (f *Firewall) keep(s *Session, c catalogSession) {
-	c.customization, c.verbs, c.expires = s.customization, s.verbs, s.expires
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.catalogs) > 10_000 {
-		for id, old := range f.catalogs {
-			if time.Now().After(old.expires) {
-				delete(f.catalogs, id)
-			}
-		}
-	}
-	f.catalogs[s.id] = c
 }

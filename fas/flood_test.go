@@ -55,7 +55,7 @@ func TestFlood(t *testing.T) {
 	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		records, counted = 0, 0
 		w.rec.count(func(e audit.Event) bool {
-			if e.Reason == "over-the-limit" {
+			if e.Reason == "over-the-limit" || e.Kind == "firewall.refusals" {
 				n, err := strconv.ParseInt(e.Detail["count"], 10, 64)
 				w.ok(err)
 				records, counted = records+1, counted+n

@@ -34,8 +34,8 @@ func httpsigClaim(ev httpsig.Evidence, o httpsig.Options) Claim {
 	if c.Body != nil || ev.PayloadHash() == sha256.Sum256(nil) {
 		c.Level = LevelBody
 	}
-	past, _ := o.Window()
-	c.Until = c.Time.Add(past)
+	past, future := o.Window()
+	c.Until, c.Ahead = c.Time.Add(past), future
 	if end, ok := ev.Expires(); ok && end.Before(c.Until) {
 		c.Until = end
 	}

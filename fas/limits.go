@@ -22,6 +22,10 @@ type Limits struct {
 	Burst int
 	// Concurrent is how many calls of a tenant may be under way: 32.
 	Concurrent int
+	// Remembered is how many signatures of a tenant the replay store keeps at a
+	// time: 1,048,576, which is more than Rate for as long as a SigV4 signature
+	// lives, and an eighth of what the store of one process keeps.
+	Remembered int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -33,6 +37,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Concurrent <= 0 {
 		l.Concurrent = 32
+	}
+	if l.Remembered <= 0 {
+		l.Remembered = 1 << 20
 	}
 	return l
 }
@@ -140,19 +147,23 @@ func (f *Firewall) enter(ctx context.Context, e audit.Event) error {
 }
 
 // counted records a refusal of many: at most one record a tenant and second,
-// with a count, so that a flood of refusals is none in the log.
+// with a count, so that a flood of refusals is none in the log. The first has a
+// record of its own; those of the second after it may be anybody's of the tenant
+// and for any reason, and their record says how many there were and nothing else.
 func (f *Firewall) counted(ctx context.Context, m *limiter, e audit.Event, reason string) {
 	ctx = context.WithoutCancel(ctx)
-	record := func(n int) {
-		if n > 0 {
-			e.Time = time.Now()
-			detail(&e, "count", strconv.Itoa(n))
-			_ = f.deny(ctx, e, reason, nil)
-		}
-	}
 	n, later := m.refusal(e.Tenant, time.Now())
-	record(n)
-	if later {
-		time.AfterFunc(time.Second, func() { record(m.rest(e.Tenant)) })
+	if n > 0 {
+		detail(&e, "count", strconv.Itoa(n))
+		_ = f.deny(ctx, e, reason, nil)
 	}
+	if !later {
+		return
+	}
+	time.AfterFunc(time.Second, func() {
+		if n := m.rest(e.Tenant); n > 0 {
+			rest := audit.Event{Time: time.Now(), Kind: "firewall.refusals", Tenant: e.Tenant, Detail: map[string]string{"count": strconv.Itoa(n)}}
+			_ = f.deny(ctx, rest, "not-recorded-one-by-one", nil)
+		}
+	})
 }

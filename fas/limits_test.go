@@ -10,8 +10,8 @@ import (
 
 func TestLimitsHaveDefaults(t *testing.T) {
 	t.Parallel()
-	for _, l := range []Limits{{}, {Rate: -1, Burst: -1, Concurrent: -1}, {Rate: math.NaN()}, {Rate: math.Inf(1)}} {
-		if got := l.withDefaults(); got != (Limits{2000, 8000, 32}) {
+	for _, l := range []Limits{{}, {Rate: -1, Burst: -1, Concurrent: -1, Remembered: -1}, {Rate: math.NaN()}, {Rate: math.Inf(1)}} {
+		if got := l.withDefaults(); got != (Limits{2000, 8000, 32, 1 << 20}) {
 			t.Errorf("%+v: %+v", l, got)
 		}
 	}

@@ -2,13 +2,10 @@ package fas
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -16,12 +13,10 @@ import (
 	"github.com/cloisterdev/cloister/audit"
 )
 
-// maxConnections is how many connections of a listener are answered at a time;
-// more are closed at once.
-const maxConnections = 256
-
-// handshakePatience is how long a TLS peer may take to say who it is.
-const handshakePatience = 5 * time.Second
+// maxConnections is how many connections of workloads are answered at a time; more
+// are closed at once. maxGreetings is how many may be there of whom nobody knows
+// yet who they are; of more, the one that has been there longest is closed.
+const maxConnections, maxGreetings = 256, 1024
 
 // Listener answers the workloads of a list, each known by its connection.
 type Listener struct {
@@ -29,11 +24,15 @@ type Listener struct {
 	l    net.Listener
 	who  func(context.Context, net.Conn) (peer, error)
 	busy chan struct{}
+
+	mu        sync.Mutex
+	greetings []net.Conn // by when they came
 }
 
 // ListenUnix listens on a path, for processes of this machine that are started
-// apart. The socket has mode 0660; its folder must belong to the firewall's
-// user, or root, and nobody else may write it. The kernel says who connects:
+// apart. The socket has mode 0660; its folder and those above must belong to the
+// firewall's user, or root, and nobody else may write them, sticky ones above
+// aside, as /tmp is. The kernel says who connects:
 // user, group and executable are compared with the list, and the first workload
 // that fits counts; on Linux only.
 // Errors wrap [ErrConfig].
@@ -49,7 +48,11 @@ func (f *Firewall) ListenUnix(path string, ws []Workload) (*Listener, error) {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	who := func(_ context.Context, c net.Conn) (peer, error) { return unixPeer(c, ws) }
-	return &Listener{f, l, who, make(chan struct{}, maxConnections)}, nil
+	return newListener(f, l, who), nil
+}
+
+func newListener(f *Firewall, l net.Listener, who func(context.Context, net.Conn) (peer, error)) *Listener {
+	return &Listener{f: f, l: l, who: who, busy: make(chan struct{}, maxConnections)}
 }
 
 func unixPeer(c net.Conn, ws []Workload) (peer, error) {
@@ -78,150 +81,6 @@ func unixPeer(c net.Conn, ws []Workload) (peer, error) {
 	return peer{}, errPeer
 }
 
-// listenUnix makes the socket under a temporary umask-proof name, so that it is
-// never there with another mode.
-func listenUnix(path string) (net.Listener, error) {
-	// What stands there is removed if it is a socket that nobody answers.
-	if info, err := os.Lstat(path); err == nil {
-		if info.Mode().Type() != os.ModeSocket {
-			return nil, fmt.Errorf("%s is there and not a socket", filepath.Base(path))
-		}
-		if c, err := net.Dial("unix", path); err == nil {
-			return nil, errors.Join(fmt.Errorf("%s is answered by another process", filepath.Base(path)), c.Close())
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
-	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
-	_ = os.Remove(tmp)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: tmp, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(tmp, 0o660), os.Rename(tmp, path)); err != nil {
-		return nil, errors.Join(err, l.Close(), os.Remove(tmp))
-	}
-	return &unixListener{UnixListener: l, path: path}, nil
-}
-
-type unixListener struct {
-	*net.UnixListener
-	path string
-	once sync.Once
-}
-
-// Close removes the path, once: what stands there later is another's.
-func (l *unixListener) Close() error {
-	err := l.UnixListener.Close()
-	l.once.Do(func() { err = errors.Join(err, os.Remove(l.path)) })
-	return err
-}
-
-// checkFolder refuses a folder in which somebody else could put another socket.
-func checkFolder(path string) error {
-	dir := filepath.Dir(path)
-	info, err := os.Stat(dir)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	if info.Mode().Perm()&0o022 != 0 || !ours(info) {
-		return fmt.Errorf("%w: others may write the folder of the socket %s; give it to the firewall's user, with mode 0750 or less", ErrConfig, filepath.Base(path))
-	}
-	return nil
-}
-
-// ListenTLS listens on TCP, for workloads of other machines. Without client
-// certificates that are required and verified it refuses to start: the
-// configuration needs Certificates or GetCertificate, ClientAuth
-// tls.RequireAndVerifyClientCert, ClientCAs, and TLS 1.3. A certificate names
-// its workload by one of its URI or DNS names. A worker cannot be attached to
-// such a connection, since descriptors pass over unix sockets only: redeeming
-// and staging belong on the firewall's machine. Errors wrap [ErrConfig] and
-// say what to mend.
-func (f *Firewall) ListenTLS(addr string, conf *tls.Config, ws []Workload) (*Listener, error) {
-	if err := checkWorkloads(ws, true); err != nil {
-		return nil, err
-	}
-	if err := checkTLS(conf); err != nil {
-		return nil, err
-	}
-	conf = conf.Clone()
-	conf.MinVersion = tls.VersionTLS13
-	conf.SessionTicketsDisabled = true // a resumed session would skip a certificate that has ended
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	who := func(ctx context.Context, c net.Conn) (peer, error) { return tlsPeer(ctx, c, ws) }
-	return &Listener{f, tls.NewListener(l, conf), who, make(chan struct{}, maxConnections)}, nil
-}
-
-func checkTLS(c *tls.Config) error {
-	mend := ""
-	switch {
-	case c == nil:
-		mend = "give it a tls.Config, or listen on a unix socket"
-	case len(c.Certificates) == 0 && c.GetCertificate == nil:
-		mend = "set Certificates or GetCertificate"
-	case c.ClientAuth != tls.RequireAndVerifyClientCert:
-		mend = "set ClientAuth to tls.RequireAndVerifyClientCert"
-	case c.ClientCAs == nil:
-		mend = "set ClientCAs to the authorities of your workloads: the system's would let anybody in"
-	case c.InsecureSkipVerify:
-		mend = "do not set InsecureSkipVerify"
-	case c.GetConfigForClient != nil:
-		mend = "do not set GetConfigForClient: what it returns cannot be checked here"
-	case c.MaxVersion != 0 && c.MaxVersion < tls.VersionTLS13:
-		mend = "allow TLS 1.3"
-	}
-	if mend != "" {
-		return fmt.Errorf("%w: a firewall on TCP knows its callers by client certificates; %s", ErrConfig, mend)
-	}
-	return nil
-}
-
-func tlsPeer(ctx context.Context, c net.Conn, ws []Workload) (peer, error) {
-	t, ok := c.(*tls.Conn)
-	if !ok {
-		return peer{}, errPeer
-	}
-	ctx, cancel := context.WithTimeout(ctx, handshakePatience)
-	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
-		return peer{}, err
-	}
-	chains := t.ConnectionState().VerifiedChains
-	if len(chains) == 0 || len(chains[0]) == 0 {
-		return peer{}, errPeer
-	}
-	return certPeer(chains[0][0], ws)
-}
-
-// certPeer finds the workload that a certificate names. A certificate that
-// names two is nobody's.
-func certPeer(cert *x509.Certificate, ws []Workload) (p peer, err error) {
-	names := map[string]bool{}
-	for _, u := range cert.URIs {
-		names[u.String()] = true
-	}
-	for _, d := range cert.DNSNames {
-		names[d] = true
-	}
-	err = errPeer
-	for _, w := range ws {
-		if !names[w.Identity] {
-			continue
-		}
-		if err == nil {
-			return peer{}, errPeer
-		}
-		p, err = w.peer(0), nil
-	}
-	return p, err
-}
-
 // Addr returns where it listens.
 func (l *Listener) Addr() net.Addr { return l.l.Addr() }
 
@@ -248,25 +107,45 @@ func (l *Listener) Serve(ctx context.Context) error {
 			}
 			return err
 		}
-		select {
-		case l.busy <- struct{}{}:
-		default:
-			_ = c.Close()
-			continue
-		}
-		wg.Go(func() {
-			defer func() { <-l.busy }()
-			l.answer(ctx, c)
-		})
+		l.greet(c)
+		wg.Go(func() { l.answer(ctx, c) })
+	}
+}
+
+// greet makes room for a connection of whom nobody knows yet who it is: whoever
+// says nothing goes before one who has just come.
+func (l *Listener) greet(c net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.greetings) == maxGreetings {
+		_ = l.greetings[0].Close()
+		l.greetings = slices.Delete(l.greetings, 0, 1)
+	}
+	l.greetings = append(l.greetings, c)
+}
+
+func (l *Listener) greeted(c net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.greetings, c); i >= 0 {
+		l.greetings = slices.Delete(l.greetings, i, i+1)
 	}
 }
 
 func (l *Listener) answer(ctx context.Context, c net.Conn) {
 	p, err := l.who(ctx, c)
+	l.greeted(c)
 	if err != nil {
 		e := event(ctx, "firewall.connection", Request{})
 		e.Decision = audit.Deny
 		_ = l.f.denyStranger(ctx, e, "not-a-workload", ErrRole)
+		_ = c.Close()
+		return
+	}
+	select {
+	case l.busy <- struct{}{}:
+		defer func() { <-l.busy }()
+	default:
 		_ = c.Close()
 		return
 	}

@@ -30,6 +30,8 @@ type Snapshot struct {
 	Staging    []byte            `json:"staging"` // wrapped; until finished
 	Registered bool              `json:"registered"`
 	Until      time.Time         `json:"until"` // of an unfinished version
+	// Evidence is the digest of the signed call that began the version.
+	Evidence [32]byte `json:"evidence"`
 }
 
 // Record is the registry's row of a customization: the single fact that

@@ -3,6 +3,8 @@ package fas
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"time"
 
 	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/tenant"
@@ -13,14 +15,26 @@ import (
 type Refusal struct {
 	Request       tenant.RequestID
 	Customization tenant.CustomizationID // zero if it is not known
-	Reason        string                 // a code: [a-z0-9.-]{1,64}
+	// Reason is a code, [a-z0-9.-]{1,64}. What is none is recorded as
+	// "malformed-reason".
+	Reason string
 }
 
+var reasonCode = regexp.MustCompile(`^[a-z0-9.-]{1,64}$`)
+
 // Report records a front end's refusal. The record's kind, frontend.refused,
-// says whose word it is; it names no tenant, since nobody verified one. An
-// error wraps [ErrAudit].
+// says whose word it is; it names no tenant, since nobody verified one. A flood
+// of them is counted, like that of strangers. An error wraps [ErrAudit].
 func (f *Firewall) Report(ctx context.Context, r Refusal) error {
 	e := event(ctx, "frontend.refused", Request{RequestID: r.Request, Customization: r.Customization})
+	if !reasonCode.MatchString(r.Reason) {
+		r.Reason = "malformed-reason"
+	}
+	if !f.strangers.enter(tenant.ID{}, time.Now()) {
+		f.counted(ctx, f.strangers, e, r.Reason)
+		return nil
+	}
+	f.strangers.leave(tenant.ID{})
 	e.Decision, e.Reason = audit.Deny, r.Reason
 	if err := f.c.Audit.Append(ctx, e); err != nil {
 		return fmt.Errorf("%w: %w", ErrAudit, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"sync"
 	"time"
 
@@ -13,15 +14,20 @@ import (
 // retryWindow is how long a lost answer is given again.
 const retryWindow = 30 * time.Second
 
-// maxAnswers bounds what is kept; the oldest goes first. Whoever comes back for
-// an answer that went is told ErrReplayed.
-const maxAnswers = 4096
+// maxAnswers bounds what is kept of a tenant; its oldest goes first. Whoever
+// comes back for an answer that went is told ErrReplayed.
+const maxAnswers = 1024
 
 // answers keeps the sessions of evidence that is good once, for a front end
 // whose answer was lost on the way: the same evidence with the very same
 // request gets the same session and not another.
 type answers struct {
 	mu    sync.Mutex
+	of    map[tenant.ID]*tenantAnswers
+	swept time.Time
+}
+
+type tenantAnswers struct {
 	kept  map[[32]byte]*Session
 	order []aged // by age
 }
@@ -51,12 +57,18 @@ func (v *verified) retry(ctx context.Context, door string, req Request) (key [32
 	return key
 }
 
-// again returns a copy of the session that the same request got.
-func (a *answers) again(key [32]byte, now time.Time) *Session {
+// again returns a copy of the session that the same request of the tenant got,
+// without keys.
+func (a *answers) again(t tenant.ID, key [32]byte, now time.Time) *Session {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.forget(now)
-	s := a.kept[key]
+	own := a.of[t]
+	if own == nil {
+		return nil
+	}
+	own.forget(now)
+	s := own.kept[key]
 	if s == nil || s.Err() != nil {
 		return nil
 	}
@@ -67,38 +79,52 @@ func (a *answers) keep(key [32]byte, s *Session, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.forget(now)
-	if a.kept == nil {
-		a.kept = map[[32]byte]*Session{}
+	own := a.of[s.tenant]
+	if own == nil {
+		own = &tenantAnswers{kept: map[[32]byte]*Session{}}
+		if a.of == nil {
+			a.of = map[tenant.ID]*tenantAnswers{}
+		}
+		a.of[s.tenant] = own
 	}
-	if a.kept[key] != nil {
+	if own.kept[key] != nil {
 		return
 	}
-	if len(a.order) == maxAnswers {
-		a.drop()
+	if len(own.order) == maxAnswers {
+		own.drop()
 	}
-	a.kept[key] = s.clone()
-	a.order = append(a.order, aged{key, now})
+	own.kept[key] = s.clone()
+	own.order = append(own.order, aged{key, now})
 }
 
+// forget drops what is over, of all tenants, once a second.
 func (a *answers) forget(now time.Time) {
-	for len(a.order) > 0 && now.Sub(a.order[0].at) > retryWindow {
-		a.drop()
+	if d := now.Sub(a.swept); d >= 0 && d < time.Second {
+		return
+	}
+	a.swept = now
+	maps.DeleteFunc(a.of, func(_ tenant.ID, own *tenantAnswers) bool {
+		own.forget(now)
+		return len(own.order) == 0
+	})
+}
+
+func (own *tenantAnswers) forget(now time.Time) {
+	for len(own.order) > 0 && now.Sub(own.order[0].at) > retryWindow {
+		own.drop()
 	}
 }
 
-func (a *answers) drop() {
-	_ = a.kept[a.order[0].key].Close()
-	delete(a.kept, a.order[0].key)
-	a.order = a.order[1:]
+func (own *tenantAnswers) drop() {
+	_ = own.kept[own.order[0].key].Close()
+	delete(own.kept, own.order[0].key)
+	own.order = own.order[1:]
 }
 
-// clone is the session with secrets of its own.
+// clone is the session without keys, and with credentials of its own.
 func (s *Session) clone() *Session {
 	c := &Session{id: s.id, tenant: s.tenant, user: s.user, customization: s.customization, collection: s.collection, snapshot: s.snapshot,
 		manifest: s.manifest, version: s.version, verbs: s.verbs, expires: s.expires, keys: map[Verb]tenant.Secret{}, spans: s.spans}
-	for v, k := range s.keys {
-		c.keys[v] = copySecret(k)
-	}
 	if s.creds != nil {
 		creds := *s.creds
 		creds.Secret = copySecret(creds.Secret)

@@ -15,10 +15,13 @@ type Revocation struct {
 	// Session is one session. What it already handed out is out of reach: keys
 	// live as long as the process that has them, credentials until they expire.
 	Session tenant.SessionID `json:"session,omitzero"`
-	// Evidence is the digest of one signed call, and every session of it.
+	// Evidence is the digest of one signed call, every session of it, and the
+	// unfinished version that it began.
 	Evidence [32]byte `json:"evidence,omitzero"`
 	// Tenant is everything that a tenant signed before At: evidence, sessions
-	// and tickets.
+	// and tickets. What a clock that is ahead could have signed by then is refused
+	// too: for as long after At as the scheme lets clocks be ahead, half a minute
+	// where nobody chose otherwise, nothing new of the tenant is good.
 	Tenant tenant.ID `json:"tenant,omitzero"`
 	// At is when it was revoked; [Firewall.Revoke] sets it.
 	At time.Time `json:"at"`
@@ -37,7 +40,8 @@ func (r Revocation) check() error {
 	return nil
 }
 
-// revocationLife is longer than anything lives that can be revoked.
+// revocationLife is longer than anything lives that can be revoked: an unfinished
+// version is the longest.
 const revocationLife = ticketLife + time.Hour
 
 // Revocations keeps revocations beyond the firewall's process. What is older

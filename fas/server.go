@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,7 +35,7 @@ func (f *Firewall) Serve(ctx context.Context, c *net.UnixConn) error {
 	if err != nil {
 		return errors.Join(err, c.Close())
 	}
-	return f.serveAs(ctx, c, peer{name: Embedded, uid: cred.uid})
+	return f.serveAs(ctx, c, peer{name: Embedded, control: true, uid: cred.uid})
 }
 
 func (f *Firewall) serveAs(ctx context.Context, c net.Conn, p peer) error {
@@ -91,6 +92,10 @@ func parseOptional(s string) (tenant.CustomizationID, error) {
 	return tenant.ParseCustomizationID(s)
 }
 
+// controlCalls are those for which a ticket, or the state of all rows, is the
+// only word: whoever may make them works for every tenant.
+var controlCalls = []string{"redeem", "register", "finish", "abandon", "unfinished", "removed"}
+
 // refuse records what is refused before any door is asked.
 func (con *connection) refuse(ctx context.Context, in *call, reason string, err error) error {
 	return con.f.deny(ctx, event(ctx, "firewall.connection", Request{RequestID: in.Request.RequestID}), reason, err)
@@ -101,6 +106,9 @@ func (con *connection) dispatch(ctx context.Context, s *stream, in *call, out *r
 	refuse := func(reason string, err error) error { return con.refuse(ctx, in, reason, err) }
 	if con.worker && in.Op != "redeem" && in.Op != "exchange" {
 		return refuse("a-workers-connection", ErrRole)
+	}
+	if slices.Contains(controlCalls, in.Op) && !con.peer.control {
+		return refuse("not-a-control-plane", ErrRole)
 	}
 	if in.Evidence != nil && in.Op != "assume-own" && in.Op != "exchange" {
 		return refuse("malformed-call", ErrDenied)
@@ -204,7 +212,7 @@ func (con *connection) catalog(ctx context.Context, id tenant.SessionID, in *cal
 	switch in.Op {
 	case "catalog.create":
 		if in.Create == nil {
-			return ErrConflict
+			return con.refuse(ctx, in, "malformed-create", ErrConflict)
 		}
 		return withTicket(f.create(ctx, id, *in.Create))
 	case "catalog.update":
@@ -238,7 +246,7 @@ func (con *connection) catalog(ctx context.Context, id tenant.SessionID, in *cal
 	case "catalog.share", "catalog.unshare":
 		u, err := tenant.ParseUserID(in.User)
 		if err != nil {
-			return ErrConflict
+			return con.refuse(ctx, in, "malformed-user", ErrConflict)
 		}
 		return f.share(ctx, id, target, u, in.Op == "catalog.share")
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -23,6 +24,9 @@ type ticketClaims struct {
 	Until         time.Time              `json:"u"`
 }
 
+// ticket is for the steps of an unfinished version, or the removal of a deleted
+// row. It may be made again for as long as the row waits; that makes the version
+// itself live no longer.
 func (f *Firewall) ticket(r *Record, s *Snapshot, remove bool) (Ticket, error) {
 	b, err := json.Marshal(ticketClaims{r.Customization, r.Tenant, s.ID, s.Version, remove, time.Now().Add(ticketLife)})
 	if err != nil {
@@ -121,6 +125,16 @@ func (c ticketClaims) unfinished(r *Record) error {
 	return nil
 }
 
+// due refuses what may not go on: a version past its end, and one that a call
+// began which is revoked, or made before all of its tenant's were.
+func (f *Firewall) due(ctx context.Context, r *Record, e audit.Event) error {
+	if !time.Now().Before(r.Pending.Until) {
+		return f.deny(ctx, e, "version-expired", ErrTicket)
+	}
+	e.Evidence = r.Pending.Evidence
+	return f.refuseRevoked(ctx, e, tenant.SessionID{}, r.Pending.Until.Add(-ticketLife))
+}
+
 // Redeem gives a worker the keys for one step of an unfinished version.
 func (f *Firewall) Redeem(ctx context.Context, t Ticket, v Verb) (*Session, error) {
 	c, err := f.openTicket(t)
@@ -141,8 +155,8 @@ func (f *Firewall) Redeem(ctx context.Context, t Ticket, v Verb) (*Session, erro
 	if err != nil {
 		return nil, f.deny(ctx, e, "nothing-unfinished", err)
 	}
-	if err := f.refuseRevoked(ctx, e, tenant.SessionID{}, r.Pending.Until.Add(-ticketLife)); err != nil {
-		return nil, err // the call that began it was signed before
+	if err := f.due(ctx, &r, e); err != nil {
+		return nil, err
 	}
 	if r.Pending.Registered != (v == VerbEvaluate) {
 		return nil, f.deny(ctx, e, "step-not-due", ErrTicket)
@@ -219,13 +233,13 @@ func (f *Firewall) Finish(ctx context.Context, t Ticket, score float64) error {
 func (f *Firewall) Abandon(ctx context.Context, t Ticket, reason string) error {
 	c, err := f.openTicket(t)
 	if err != nil {
-		return f.deny(ctx, event(ctx, "ticket.abandon", Request{}), "bad-ticket", err)
+		return f.deny(ctx, event(ctx, abandon, Request{}), "bad-ticket", err)
 	}
 	if r, err := f.c.Registry.Get(ctx, c.Customization); err != nil || c.unfinished(&r) != nil {
 		return nil // nothing is left to take back
 	}
 	grant := ""
-	err = f.step(ctx, "ticket.abandon", t, func(r *Record) error {
+	err = f.step(ctx, abandon, t, func(r *Record) error {
 		r.Pending, r.Error = nil, reason
 		switch {
 		case r.Active != nil:
@@ -255,9 +269,16 @@ func (f *Firewall) Removed(ctx context.Context, t Ticket) error {
 	if err := f.allow(ctx, e, true); err != nil {
 		return err
 	}
-	return f.c.Registry.Delete(ctx, c.Customization)
+	if err := f.c.Registry.Delete(ctx, c.Customization); err != nil {
+		return f.deny(ctx, e, undone(err), err)
+	}
+	return nil
 }
 
+const abandon = "ticket.abandon"
+
+// step does one step of an unfinished version, recorded before it is done, and
+// once more where the row does not allow it.
 func (f *Firewall) step(ctx context.Context, kind string, t Ticket, change func(*Record) error) error {
 	c, err := f.openTicket(t)
 	e := event(ctx, kind, Request{Customization: c.Customization})
@@ -265,17 +286,27 @@ func (f *Firewall) step(ctx context.Context, kind string, t Ticket, change func(
 	if err != nil {
 		return f.deny(ctx, e, "bad-ticket", err)
 	}
-	if _, err := f.pending(ctx, c); err != nil {
+	r, err := f.pending(ctx, c)
+	if err != nil {
 		return f.deny(ctx, e, "nothing-unfinished", err)
+	}
+	if kind != abandon { // which only takes away
+		if err := f.due(ctx, &r, e); err != nil {
+			return err
+		}
 	}
 	if err := f.allow(ctx, e, true); err != nil {
 		return err
 	}
-	return f.c.Registry.Update(ctx, c.Customization, func(r *Record) error {
+	err = f.c.Registry.Update(ctx, c.Customization, func(r *Record) error {
 		if err := c.unfinished(r); err != nil {
 			return err
 		}
 		r.Updated = time.Now()
 		return change(r)
 	})
+	if err != nil {
+		return f.deny(ctx, e, undone(err), err)
+	}
+	return nil
 }

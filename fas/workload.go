@@ -32,6 +32,9 @@ type Workload struct {
 	Identity string
 	// Operator may revoke.
 	Operator bool
+	// Control is a control plane: it may ask what is unfinished and take the steps
+	// of tickets, of all tenants. Others may carry a ticket and not use it.
+	Control bool
 }
 
 // ucred is what the kernel says of the other end of a socket.
@@ -43,13 +46,13 @@ type ucred struct {
 
 // peer is who is at the other end of a connection.
 type peer struct {
-	name     string
-	operator bool
-	uid      uint32
+	name              string
+	operator, control bool
+	uid               uint32
 }
 
 // inProcess is whoever calls a method of the firewall: it holds everything.
-var inProcess = peer{name: Embedded, operator: true}
+var inProcess = peer{name: Embedded, operator: true, control: true}
 
 // Check refuses a name that is none. Errors wrap [ErrConfig].
 func (w Workload) Check() error {
@@ -87,7 +90,7 @@ func checkWorkloads(ws []Workload, tls bool) error {
 // errPeer is why a connection was not answered.
 var errPeer = errors.New("no workload of the list")
 
-func (w Workload) peer(uid uint32) peer { return peer{w.Name, w.Operator, uid} }
+func (w Workload) peer(uid uint32) peer { return peer{w.Name, w.Operator, w.Control, uid} }
 
 // callable reports whether a list of callers names the peer; an empty list
 // names everybody.

@@ -39,12 +39,25 @@ var operations = []fas.Operation{
 type recorder struct {
 	mu     sync.Mutex
 	events []audit.Event
+	fail   func(audit.Event) error
+}
+
+// refuse makes what is recorded from now on fail where f says so.
+func (r *recorder) refuse(f func(audit.Event) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail = f
 }
 
 func (r *recorder) Record(ctx context.Context, e audit.Event) error { return r.Append(ctx, e) }
 func (r *recorder) Append(_ context.Context, e audit.Event) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.fail != nil {
+		if err := r.fail(e); err != nil {
+			return err
+		}
+	}
 	r.events = append(r.events, e)
 	return nil
 }

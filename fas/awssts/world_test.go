@@ -97,7 +97,7 @@ func newWorld(t testing.TB, allow string, issuer fas.Issuer, change ...func(*wor
 	c := fas.Config{Identities: w.id, Authorizer: a, Profiles: []*profile.Verified{p}, Issuer: issuer,
 		Registry: &registry{row: fas.Record{Customization: w.row, Tenant: w.tenant, Pending: &fas.Snapshot{}}}, Keys: keys{}, Audit: silent{},
 		Operations: []fas.Operation{{Path: "/CreateCustomization", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}}},
-		TicketKey:  tenant.NewSecret(make([]byte, 32)), Region: "us-east-1", Service: "codewhisperer"}
+		TicketKey:  tenant.NewSecret(make([]byte, 32)), Region: "us-east-1", Service: "codewhisperer", Horizons: nobody{}}
 	for _, f := range change {
 		f(w, &c)
 	}
@@ -198,3 +198,9 @@ func (r role) Role(context.Context, tenant.ID) (awssts.Role, error) {
 	}
 	return awssts.Role(r), nil
 }
+
+// nobody used anything before.
+type nobody struct{}
+
+func (nobody) Horizons(context.Context) (map[tenant.UserID]time.Time, error) { return nil, nil }
+func (nobody) Extend(context.Context, tenant.UserID, time.Time) error        { return nil }

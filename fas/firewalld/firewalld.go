@@ -137,7 +137,7 @@ func (s *Server) wire(dir string, v *vault, rec audit.Recorder, o Options) error
 		Identities: &identities{v: v, dir: filepath.Join(dir, "identities"), tenants: settings}, Authorizer: s.authorizer,
 		Profiles: builtIn, ProfileStore: o.Profiles, Issuer: s.sessions.authority, Registry: s.registry, Keys: keyService{s.kms, settings},
 		Audit: rec, Operations: o.Operations, TicketKey: tenant.NewSecret(ticket), Region: o.Region, Service: o.Service,
-		OwnTTL: o.OwnTTL, ReadReplay: o.ReadReplay, Verifiers: verifiers, Replay: o.Replay, Limits: o.Limits, Revocations: s.registry,
+		OwnTTL: o.OwnTTL, ReadReplay: o.ReadReplay, Verifiers: verifiers, Replay: o.Replay, Limits: o.Limits, Revocations: s.registry, Horizons: s.registry,
 	})
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,8 +26,9 @@ import (
 // firewall is the only writer. Readers never wait for a disk, and writers of
 // different rows share one write to it.
 type registry struct {
-	db *bolt.DB
-	v  *vault
+	db    *bolt.DB
+	v     *vault
+	fresh bool // no process had it before
 
 	writing [64]sync.Mutex // by row: one change of a row at a time
 
@@ -36,27 +38,31 @@ type registry struct {
 }
 
 var (
-	bucket  = []byte("customizations")
-	revoked = []byte("revocations")
+	bucket   = []byte("customizations")
+	revoked  = []byte("revocations")
+	horizons = []byte("horizons")
 )
 
 // groupDelay is how long a write waits for others to share a disk write with.
 const groupDelay = 500 * time.Microsecond
 
 func openRegistry(path string, v *vault) (*registry, error) {
+	_, there := os.Lstat(path)
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 5 * time.Second})
 	if err != nil {
 		return nil, fmt.Errorf("firewalld: open the registry: %w", err)
 	}
 	db.MaxBatchDelay = groupDelay
-	r := &registry{db: db, v: v, rows: map[tenant.CustomizationID]fas.Record{}, users: map[tenant.UserID]identity{}}
+	r := &registry{db: db, v: v, fresh: errors.Is(there, os.ErrNotExist), rows: map[tenant.CustomizationID]fas.Record{}, users: map[tenant.UserID]identity{}}
 	err = db.Update(func(tx *bolt.Tx) error {
 		b, err := tx.CreateBucketIfNotExists(bucket)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.CreateBucketIfNotExists(revoked); err != nil {
-			return err
+		for _, name := range [][]byte{revoked, horizons} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
 		}
 		return b.ForEach(func(_, val []byte) error {
 			var rec fas.Record
@@ -234,6 +240,48 @@ func (r *registry) Revoke(_ context.Context, rev fas.Revocation) error {
 
 // revokedKey sorts by time.
 const revokedKey = "2006-01-02T15:04:05.000000000"
+
+// Horizons implements fas.Horizons. Since a process before this one may have
+// used them a moment ago, it waits for the next second, unless nobody can have.
+func (r *registry) Horizons(context.Context) (map[tenant.UserID]time.Time, error) {
+	out := map[tenant.UserID]time.Time{}
+	err := r.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(horizons)
+		var over [][]byte
+		err := b.ForEach(func(k, val []byte) error {
+			id, err := tenant.ParseUserID(string(k))
+			if err != nil {
+				return err
+			}
+			var at time.Time
+			if err := at.UnmarshalText(val); err != nil {
+				return err
+			}
+			if out[id] = at; at.Before(time.Now()) {
+				over = append(over, k)
+			}
+			return nil
+		})
+		for _, k := range over {
+			err = errors.Join(err, b.Delete(k))
+		}
+		return err
+	})
+	if err == nil && !r.fresh {
+		now := time.Now()
+		time.Sleep(now.Truncate(time.Second).Add(time.Second).Sub(now))
+	}
+	return out, err
+}
+
+// Extend implements fas.Horizons.
+func (r *registry) Extend(_ context.Context, u tenant.UserID, to time.Time) error {
+	val, err := to.UTC().MarshalText()
+	if err != nil {
+		return err
+	}
+	return r.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(horizons).Put([]byte(u.String()), val) })
+}
 
 // User implements authz.Directory.
 func (r *registry) User(_ context.Context, t tenant.ID, u tenant.UserID) (authz.UserFacts, error) {

@@ -91,7 +91,7 @@ func (w *wall) listen(name string) (path string, stop func()) {
 	dir, err := os.MkdirTemp("", "wall")
 	w.ok(err)
 	path = filepath.Join(dir, "s")
-	l, err := w.srv.ListenUnix(path, []fas.Workload{{Name: name, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Executable: exe}})
+	l, err := w.srv.ListenUnix(path, []fas.Workload{{Name: name, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Executable: exe, Control: true}})
 	w.ok(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -98,7 +98,7 @@ func grant(t testing.TB, bucket, prefix string, ttl time.Duration) fas.Grant {
 	wall, err := fas.NewFirewall(fas.Config{Identities: identities{fas.Identity{Tenant: id, User: tenant.NewUserID(), Secret: tenant.NewSecret([]byte("secret"))}}, Authorizer: a,
 		Profiles: []*profile.Verified{p}, Issuer: g, Registry: registry{row: fas.Record{Customization: row, Tenant: id, Pending: &fas.Snapshot{}}}, Keys: keys{}, Audit: silent{},
 		Operations: []fas.Operation{{Path: "/CreateCustomization", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}}},
-		TicketKey:  tenant.NewSecret(make([]byte, 32)), Region: "us-east-1", Service: "codewhisperer"})
+		TicketKey:  tenant.NewSecret(make([]byte, 32)), Region: "us-east-1", Service: "codewhisperer", Horizons: nobody{}})
 	ok(err)
 	body := fmt.Appendf(nil, `{"uri":"s3://%s/%s"}`, bucket, prefix)
 	r, err := http.NewRequest(http.MethodPost, "http://service.local/CreateCustomization", bytes.NewReader(body))
@@ -243,3 +243,9 @@ func ExampleIssuer_Issue() {
 	fmt.Println(err)
 	// Output: accessgrants: not a grant to issue for
 }
+
+// nobody used anything before.
+type nobody struct{}
+
+func (nobody) Horizons(context.Context) (map[tenant.UserID]time.Time, error) { return nil, nil }
+func (nobody) Extend(context.Context, tenant.UserID, time.Time) error        { return nil }
