@@ -36,8 +36,17 @@
 //	               session
 //	ErrUnknownKey  (also an ErrToken) a token under a key of another authority,
 //	               or one that is retired or not known yet
+//	ErrCondition   (also an ErrToken) a layer with a condition key or variable
+//	               other than aws:PrincipalTag/tenant and aws:CurrentTime, when
+//	               the session is issued and when its token is checked
 //	ErrConfig      missing keys, sets and material that are none or go back; the
 //	               zero Grant
+//
+// Of a request a bucket tells [Claims.Allows] the action, the resource and the
+// time. A policy that asks for more, for the address, TLS or the prefix that is
+// listed, is refused and not decided as if it had not asked: its denials would
+// be gone. [CheckPolicy] tells the teams that approve a profile before they do;
+// with a profile that it refuses the firewall makes no session.
 //
 // All of it is safe for concurrent use; [Keys] and [Material] are plain values.
 //

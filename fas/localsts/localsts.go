@@ -27,6 +27,9 @@ var (
 	// verifier does not have: one of another authority, one that is retired, or
 	// one that the verifier has not heard of yet.
 	ErrUnknownKey = fmt.Errorf("%w: unknown key", ErrToken)
+	// ErrCondition comes with [ErrToken] where a layer of a session names a
+	// condition key or variable that no request has; the text says which.
+	ErrCondition = fmt.Errorf("%w: a condition by what no request has", ErrToken)
 )
 
 const (
@@ -80,16 +83,22 @@ func (a *Authority) MaterialFor(audience string) Material {
 	return a.keys.material(audience, time.Now())
 }
 
-// Issue implements fas.Issuer. It refuses the zero Grant with [ErrConfig], and
-// layers that do not fit into a token with [ErrToken].
+// Issue implements fas.Issuer. It refuses the zero Grant with [ErrConfig],
+// layers that do not fit into a token with [ErrToken], and layers that no bucket
+// could decide by with [ErrCondition].
 func (a *Authority) Issue(_ context.Context, g fas.Grant) (fas.Credentials, error) {
 	if g.Session().IsZero() || g.Caller().IsZero() || g.Audience() == "" {
 		return fas.Credentials{}, ErrConfig
 	}
+	profile, scope := g.Layers()
+	for _, raw := range [][]byte{profile, scope} {
+		if _, err := parseLayer(raw); err != nil {
+			return fas.Credentials{}, err
+		}
+	}
 	a.mu.RLock()
 	pair := a.keys.current(time.Now())
 	a.mu.RUnlock()
-	profile, scope := g.Layers()
 	bucket, _ := g.Bucket()
 	payload, err := json.Marshal(Claims{Session: g.Session(), Tenant: g.Caller().Tenant(), User: g.Caller().User(), Audience: g.Audience(), Bucket: bucket,
 		Profile: profile, Scope: scope, Expires: g.Expires().Unix()})

@@ -74,7 +74,8 @@ func (k VerifierKey) live(now time.Time) bool { return k.Until.IsZero() || now.B
 
 // Lookup checks a token and returns its claims and the secret that requests
 // under it are signed with. An error wraps [ErrToken], and [ErrUnknownKey] for a
-// key that is not of the material or is retired.
+// key that is not of the material or is retired, or [ErrCondition] for a layer
+// that [Claims.Allows] could not decide by.
 func (v *Verifier) Lookup(accessKeyID, token string, now time.Time) (*Claims, tenant.Secret, error) {
 	rest, ok := strings.CutPrefix(token, version)
 	if !ok || len(token) > maxToken || strings.Count(rest, ".") != 2 {
@@ -112,9 +113,9 @@ func (v *Verifier) Lookup(accessKeyID, token string, now time.Time) (*Claims, te
 		return nil, tenant.Secret{}, fmt.Errorf("%w: for too long", ErrToken)
 	}
 	for _, raw := range [][]byte{c.Profile, c.Scope} {
-		doc, err := policy.Parse(raw)
+		doc, err := parseLayer(raw)
 		if err != nil {
-			return nil, tenant.Secret{}, ErrToken
+			return nil, tenant.Secret{}, err
 		}
 		c.layers = append(c.layers, doc)
 	}
@@ -128,8 +129,9 @@ func decode(s string) ([]byte, bool) {
 	return b, err == nil && base64.RawURLEncoding.EncodeToString(b) == s
 }
 
-// Allows decides one access: every layer must allow. Identity services are
-// refused whatever the layers say, so that no session mints another.
+// Allows decides one access: every layer must allow. The layers see
+// aws:PrincipalTag/tenant and aws:CurrentTime, and name nothing else. Identity
+// services are refused whatever the layers say, so that no session mints another.
 func (c *Claims) Allows(action, resource string, now time.Time) bool {
 	if c == nil || now.Unix() >= c.Expires || len(c.layers) != 2 {
 		return false
@@ -138,6 +140,5 @@ func (c *Claims) Allows(action, resource string, now time.Time) bool {
 	if strings.HasPrefix(low, "sts:") || strings.HasPrefix(low, "iam:") {
 		return false
 	}
-	return policy.Allowed(policy.Request{Action: action, Resource: resource, Context: map[string]string{
-		"aws:principaltag/tenant": c.Tenant.String(), "aws:currenttime": now.UTC().Format(time.RFC3339)}}, c.layers...)
+	return policy.Allowed(policy.Request{Action: action, Resource: resource, Context: c.context(now)}, c.layers...)
 }
