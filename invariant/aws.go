@@ -20,6 +20,7 @@ var awsRoom = []Invariant{
 		Why: "What you showed to another service, or for another call, does not make somebody else you.",
 		Tests: []Test{{"fas/awssts", "TestThreats", "STS proof spoofing"}, {"fas/awssts", "TestThreats", "cross-service reuse of proof"}, {Package: "fas/awssts", Func: "TestProofIsForOneAudienceAndRequest"},
 			{Package: "fas/awssts", Func: "TestProofWithAFieldAltered"}, {Package: "fas/awssts", Func: "TestProofThatIsNotAskedAbout"}, {Package: "fas/awssts", Func: "TestProofCountsOnceAtOnce"},
+			{Package: "fas/awssts", Func: "TestProofIsNotTakenAgainAfterARestart"}, {Package: "fas/awssts", Func: "TestProofIsRememberedWhileItIsAskedAbout"},
 			{Package: "fas/awssts", Func: "TestSpoofedAnswers"}, {Package: "fas/awssts", Func: "TestRedirectIsNotFollowed"}, {Package: "fas/awssts", Func: "TestSessionByProof"},
 			{Package: "fas/awssts", Func: "FuzzAnswer"}, {Package: "fas/awssts", Func: "FuzzProof"}}},
 	{ID: "AWS-06", Statement: "A session that a caller sealed opens for one request and one firewall.",

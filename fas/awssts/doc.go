@@ -42,11 +42,22 @@
 //	ErrAudience   a proof for another service or another request
 //	ErrRegion     a region that is not on the list
 //	ErrSkew       a proof of more than five minutes ago, or of the future
-//	ErrReplayed   a proof that was used before
+//	ErrReplayed   a proof that was used before, or perhaps before a restart
 //	ErrSealed     a sealed session for another request or key, or altered
 //	ErrExpired    a sealed session past its end
 //
 // All of it is safe for concurrent use.
+//
+// # What a verifier of proofs forgets
+//
+// A replay store of the process forgets what was used when that ends. What was
+// taken then may be dated as far after it as callers' clocks may be ahead; so a
+// verifier with such a store takes five seconds ahead instead of a minute, and
+// refuses what is dated before it has been there for five. A minute of both
+// would be a minute without callers at each restart, and none of either would
+// refuse clocks that are off by milliseconds. With a store that outlives the
+// process (fas/sqlreplay) neither is so. Evidence in a firewall is remembered by
+// the firewall, by its own rules.
 //
 // # Who enforces "no signed call, no access"
 //

@@ -40,8 +40,8 @@ var (
 	ErrRegion = errors.New("awssts: region not accepted")
 	// ErrSkew reports a proof made too long ago, or in the future.
 	ErrSkew = errors.New("awssts: proof made at the wrong time")
-	// ErrReplayed reports a proof that was used before, or that cannot be
-	// remembered.
+	// ErrReplayed reports a proof that was used before, perhaps before a restart,
+	// or that cannot be remembered.
 	ErrReplayed = errors.New("awssts: proof was used before")
 
 	// ErrSealed reports a sealed session that does not open: another request,

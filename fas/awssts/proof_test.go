@@ -18,7 +18,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/fas/awssts"
 	"github.com/cloisterdev/cloister/fas/sigv4"
 	"github.com/cloisterdev/cloister/tenant"
@@ -99,14 +98,7 @@ func eachSTS(t *testing.T, f func(t *testing.T, to string, keys aws.Credentials)
 func verifier(t testing.TB, to string) (*awssts.ProofVerifier, *detour) {
 	t.Helper()
 	d := &detour{to: to}
-	store, err := fas.MemoryReplay(1000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := awssts.NewProofVerifier(awssts.ProofConfig{Audience: audience, Regions: []string{"us-east-1", "eu-west-1"}, Replay: store, Transport: anywhere{d}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := verifierOf(t, lasting{memory(t)}, anywhere{d})
 	return v, d
 }
 
@@ -249,7 +241,8 @@ func TestProofWithAFieldAltered(t *testing.T) {
 
 func TestProofThatIsNotAskedAbout(t *testing.T) {
 	t.Parallel()
-	young, d := verifier(t, standIn(t))
+	d := &detour{to: standIn(t)}
+	young := verifierOf(t, memory(t), d)
 	v, err := awssts.NewProofVerifier(awssts.ProofConfig{Audience: audience, Regions: []string{"us-east-1"}, Replay: full{}, Transport: d})
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,10 @@ type ProofConfig struct {
 	Audience string
 	// Regions are the regions whose STS is asked. Required.
 	Regions []string
-	// Replay remembers which proofs were used. Required.
+	// Replay remembers which proofs were used. Required. With a store that does
+	// not outlive the process, a caller's clock may be five seconds ahead and not
+	// a minute, and what is dated before the verifier's start, or within five
+	// seconds of it, is refused: it may have been used before.
 	Replay fas.ReplayStore
 	// Transport carries the request to STS; nil means one of its own, over TLS
 	// 1.2 or later, by the proxy of the environment if there is one. Whoever
@@ -45,6 +48,13 @@ const (
 	proofAge  = 5 * time.Minute // STS would take 15
 	proofSkew = time.Minute     // of a caller's clock that is ahead
 	proofWait = 2 * time.Second
+	// proofKept is until when a proof can still be confirmed.
+	proofKept = proofAge + proofWait
+	// proofLead is proofSkew where a restart forgets what was used. Whatever was
+	// taken before is dated at most that long after the start, so everybody else
+	// is refused that long, too: a minute would be felt at each restart. With
+	// nothing at all, clocks that are kept well would be ahead now and then.
+	proofLead = 5 * time.Second
 )
 
 // NewProofVerifier refuses a missing or malformed part with [ErrConfig].
@@ -61,7 +71,7 @@ func NewProofVerifier(c ProofConfig) (*ProofVerifier, error) {
 		c.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
 			TLSHandshakeTimeout: proofWait, MaxResponseHeaderBytes: maxAnswer, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, DisableCompression: true}
 	}
-	return &ProofVerifier{audience: c.Audience, regions: slices.Clone(c.Regions), replay: c.Replay, started: time.Now().Truncate(time.Second),
+	return &ProofVerifier{audience: c.Audience, regions: slices.Clone(c.Regions), replay: c.Replay, started: time.Now(),
 		client: &http.Client{Transport: c.Transport, Timeout: proofWait,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
@@ -72,16 +82,25 @@ func NewProofVerifier(c ProofConfig) (*ProofVerifier, error) {
 // [ErrReplayed] or [ErrService].
 func (v *ProofVerifier) Verify(ctx context.Context, p Proof, digest [32]byte) (AWSCaller, error) {
 	now := time.Now()
-	if !v.replay.Durable() && p.time().Before(v.started) {
-		return AWSCaller{}, fmt.Errorf("%w, perhaps: it is older than this process", ErrReplayed)
+	r, err := v.question(ctx, p, digest, now)
+	if err != nil {
+		return AWSCaller{}, err
 	}
-	c, err := v.confirm(ctx, p, digest, now)
+	if !v.replay.Durable() {
+		switch at := p.time(); {
+		case at.Before(v.started.Add(proofLead)):
+			return AWSCaller{}, fmt.Errorf("%w, perhaps: before this process started", ErrReplayed)
+		case at.After(now.Add(proofLead)):
+			return AWSCaller{}, ErrSkew
+		}
+	}
+	c, err := v.ask(r)
 	if err != nil {
 		return AWSCaller{}, err
 	}
 	// After the answer, so that what nobody signed takes no room; at the same
 	// moment, one of two is fresh.
-	if _, fresh, err := v.replay.Claim(ctx, p.once(v.audience), now, p.time().Add(proofAge)); err != nil || !fresh {
+	if _, fresh, err := v.replay.Claim(ctx, p.once(v.audience), now, p.time().Add(proofKept)); err != nil || !fresh {
 		return AWSCaller{}, errors.Join(ErrReplayed, err)
 	}
 	return c, nil
@@ -95,25 +114,30 @@ func (p Proof) once(audience string) [32]byte {
 
 // confirm is Verify without the memory.
 func (v *ProofVerifier) confirm(ctx context.Context, p Proof, digest [32]byte, now time.Time) (AWSCaller, error) {
-	if err := p.check(); err != nil {
-		return AWSCaller{}, err
-	}
-	if !slices.Contains(v.regions, p.w.Region) {
-		return AWSCaller{}, ErrRegion
-	}
-	if age := now.Sub(p.time()); age > proofAge || age < -proofSkew {
-		return AWSCaller{}, ErrSkew
-	}
-	// Spares a question. What decides is that the request below is written for
-	// our own audience and digest.
-	if p.w.Audience != v.audience || subtle.ConstantTimeCompare([]byte(p.w.Digest), []byte(hex.EncodeToString(digest[:]))) != 1 {
-		return AWSCaller{}, ErrAudience
-	}
-	r, err := p.request(ctx, v.audience, digest)
+	r, err := v.question(ctx, p, digest, now)
 	if err != nil {
 		return AWSCaller{}, err
 	}
 	return v.ask(r)
+}
+
+// question refuses what need not be asked, and writes the request that asks.
+func (v *ProofVerifier) question(ctx context.Context, p Proof, digest [32]byte, now time.Time) (*http.Request, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(v.regions, p.w.Region) {
+		return nil, ErrRegion
+	}
+	if age := now.Sub(p.time()); age > proofAge || age < -proofSkew {
+		return nil, ErrSkew
+	}
+	// Spares a question. What decides is that the request is written for our own
+	// audience and digest.
+	if p.w.Audience != v.audience || subtle.ConstantTimeCompare([]byte(p.w.Digest), []byte(hex.EncodeToString(digest[:]))) != 1 {
+		return nil, ErrAudience
+	}
+	return p.request(ctx, v.audience, digest)
 }
 
 func (v *ProofVerifier) ask(r *http.Request) (AWSCaller, error) {
