@@ -37,6 +37,8 @@
 //	ErrRole       a tenant without a role or an external ID
 //	ErrRefused    AccessDenied from STS
 //	ErrService    no answer, or one that is not about what was asked
+//	ErrBusy       (also an ErrService) a proof beyond the four that STS is being
+//	              asked about
 //	ErrAmbient    AWS credentials in the environment, for who asks
 //	ErrProof      a proof that is malformed, or that STS does not confirm
 //	ErrAudience   a proof for another service or another request
@@ -78,7 +80,9 @@
 // one that sets the end is ours. A session token inside a proof opens nothing
 // without its secret, and does not belong in a log. A sealed session does not
 // say who sealed it: a front end can put in keys of its own. Whoever may choose
-// a verifier's transport decides who callers are.
+// a verifier's transport decides who callers are. Only STS can say that a
+// stranger's proof is none: a flood of them takes the four places and keeps
+// callers by proof out while it lasts, and nobody else.
 //
 // Source: AWS STS API Reference, AssumeRole; IAM User Guide, "Policies and
 // permissions", session policies, and "Actions, resources, and condition keys

@@ -1,6 +1,9 @@
 package awssts
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The sentinel errors of this package. None repeats what a caller, a tenant or
 // a server wrote, except where the AWS SDK's own error is in the chain.
@@ -27,6 +30,9 @@ var (
 	// ErrService reports a call that failed, or an answer that is not whole or
 	// not about what was asked. It wraps the SDK's error, if there is one.
 	ErrService = errors.New("awssts: no usable answer from AWS")
+	// ErrBusy comes with [ErrService] where STS was not asked about a proof, since
+	// it is being asked about four others.
+	ErrBusy = fmt.Errorf("%w: too many proofs at once", ErrService)
 
 	// ErrAmbient reports AWS credentials in the environment of the process.
 	ErrAmbient = errors.New("awssts: ambient AWS credentials")

@@ -35,12 +35,14 @@ type ProofConfig struct {
 	Transport http.RoundTripper
 }
 
-// ProofVerifier asks STS who made a proof. It is safe for concurrent use.
+// ProofVerifier asks STS who made a proof, about four proofs at a time. It is
+// safe for concurrent use.
 type ProofVerifier struct {
 	audience string
 	regions  []string
 	replay   fas.ReplayStore
 	client   *http.Client
+	places   chan struct{} // one for each proof that is asked about
 	started  time.Time
 }
 
@@ -55,6 +57,9 @@ const (
 	// is refused that long, too: a minute would be felt at each restart. With
 	// nothing at all, clocks that are kept well would be ahead now and then.
 	proofLead = 5 * time.Second
+	// proofPlaces is how many proofs are asked about at a time. Who made one is
+	// known only afterwards, so that no limit of a tenant can come before.
+	proofPlaces = 4
 )
 
 // NewProofVerifier refuses a missing or malformed part with [ErrConfig].
@@ -71,7 +76,7 @@ func NewProofVerifier(c ProofConfig) (*ProofVerifier, error) {
 		c.Transport = &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
 			TLSHandshakeTimeout: proofWait, MaxResponseHeaderBytes: maxAnswer, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute, DisableCompression: true}
 	}
-	return &ProofVerifier{audience: c.Audience, regions: slices.Clone(c.Regions), replay: c.Replay, started: time.Now(),
+	return &ProofVerifier{audience: c.Audience, regions: slices.Clone(c.Regions), replay: c.Replay, started: time.Now(), places: make(chan struct{}, proofPlaces),
 		client: &http.Client{Transport: c.Transport, Timeout: proofWait,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}, nil
 }
@@ -79,7 +84,8 @@ func NewProofVerifier(c ProofConfig) (*ProofVerifier, error) {
 // Verify returns who made the request of this digest to this audience. A proof
 // is good once. The digest is the verifier's own, computed from the request at
 // hand. Errors wrap [ErrProof], [ErrAudience], [ErrRegion], [ErrSkew],
-// [ErrReplayed] or [ErrService].
+// [ErrReplayed], [ErrBusy] or [ErrService]; after ErrBusy the same proof may be
+// tried again.
 func (v *ProofVerifier) Verify(ctx context.Context, p Proof, digest [32]byte) (AWSCaller, error) {
 	now := time.Now()
 	r, err := v.question(ctx, p, digest, now)
@@ -140,7 +146,15 @@ func (v *ProofVerifier) question(ctx context.Context, p Proof, digest [32]byte, 
 	return p.request(ctx, v.audience, digest)
 }
 
+// ask asks STS, or refuses at once: whoever waited for a place would hold a
+// firewall's connection meanwhile.
 func (v *ProofVerifier) ask(r *http.Request) (AWSCaller, error) {
+	select {
+	case v.places <- struct{}{}:
+		defer func() { <-v.places }()
+	default:
+		return AWSCaller{}, ErrBusy
+	}
 	res, err := v.client.Do(r)
 	if err != nil {
 		if ctxErr := r.Context().Err(); ctxErr != nil {
