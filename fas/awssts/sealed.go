@@ -5,9 +5,11 @@ import (
 	"crypto/ecdh"
 	"crypto/hpke"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/cloisterdev/cloister/tenant"
@@ -68,6 +70,20 @@ type sealedKeys struct {
 	Expires int64  `json:"expires"`
 }
 
+// plaintext is the keys as JSON, in one piece of memory that the caller wipes:
+// encoding/json keeps what it wrote in, and the secret has no business there.
+func (k sealedKeys) plaintext() []byte {
+	id, _ := json.Marshal(k.ID) // a string has a form, whatever is in it
+	token, _ := json.Marshal(k.Token)
+	const frame = len(`{"id":,"secret":"","token":,"expires":-9223372036854775808}`)
+	b := make([]byte, 0, frame+len(id)+base64.StdEncoding.EncodedLen(len(k.Secret))+len(token))
+	b = append(append(b, `{"id":`...), id...)
+	b = base64.StdEncoding.AppendEncode(append(b, `,"secret":"`...), k.Secret)
+	b = append(append(b, `","token":`...), token...)
+	b = strconv.AppendInt(append(b, `,"expires":`...), k.Expires, 10)
+	return append(b, '}')
+}
+
 // Seal encrypts the keys to the firewall, for the one request of the digest.
 // Who sees the result on its way, a front end included, has nothing. Long-term
 // keys, which come without a token, are refused, as are keys that are over.
@@ -80,12 +96,12 @@ func Seal(to SealingKey, digest [32]byte, k CallerKeys) ([]byte, error) {
 		return nil, ErrExpired
 	}
 	var plain []byte
-	err := k.Secret.Use(func(secret []byte) (err error) {
+	err := k.Secret.Use(func(secret []byte) error {
 		if len(secret) == 0 {
 			return ErrConfig
 		}
-		plain, err = json.Marshal(sealedKeys{k.AccessKeyID, secret, k.Token, k.Expires.Unix()})
-		return err
+		plain = sealedKeys{k.AccessKeyID, secret, k.Token, k.Expires.Unix()}.plaintext()
+		return nil
 	})
 	defer clear(plain)
 	if err != nil {
@@ -195,9 +211,9 @@ func readKeys(plain []byte) (CallerKeys, error) {
 	if err != nil || k.ID == "" || k.Token == "" || len(k.Secret) == 0 {
 		return CallerKeys{}, ErrSealed
 	}
-	again, err := json.Marshal(k)
+	again := k.plaintext()
 	defer clear(again)
-	if err != nil || !bytes.Equal(again, plain) {
+	if !bytes.Equal(again, plain) {
 		return CallerKeys{}, ErrSealed
 	}
 	out := CallerKeys{AccessKeyID: k.ID, Secret: tenant.NewSecret(bytes.Clone(k.Secret)), Token: k.Token, Expires: time.Unix(k.Expires, 0)}
