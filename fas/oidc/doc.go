@@ -55,6 +55,11 @@
 // what a provider withdrew verifies no longer than that. A provider that does
 // not answer then is a refusal.
 //
+// Public is what IANA's registries of special-purpose addresses do not except.
+// Tunnels and translators to IPv4 (6to4, Teredo, 64:ff9b::/96) are refused too,
+// since behind them is any address: where IPv4 is reached only by NAT64, a
+// provider needs an address of IPv6.
+//
 // # What it does not protect against
 //
 // The provider can impersonate each of its users, here as everywhere, and its

@@ -171,37 +171,3 @@ func TestProviderIsNotFlooded(t *testing.T) {
 		t.Error("a provider must be asked again later, and only then")
 	}
 }
-
-// The zero options reach no private network.
-func TestPrivateNetworks(t *testing.T) {
-	t.Parallel()
-	p := newPlace(t)
-	v, err := NewVerifier(p, p.users(t), Options{Origins: []string{origin}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.v = v
-	if err := p.try(t); !errors.Is(err, ErrConfig) || p.acme.asked.Load() != 0 {
-		t.Errorf("plain http: %v", err)
-	}
-	for _, url := range []string{"http://127.0.0.1:1/", "https://127.0.0.1:1/", "https://[::1]:1/", "https://10.0.0.1/", "https://169.254.169.254/",
-		"https://[fe80::1]/", "https://[fd00::1]/", "https://[::ffff:127.0.0.1]:1/", "https://localhost:1/"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := newClient(false).Do(r); !errors.Is(err, errForbidden) {
-			t.Errorf("%s: %v", url, err)
-		}
-		cancel()
-	}
-	for _, url := range []string{"", "x", "ftp://h", "https://", "https://u@h", "https://h?q", "https://h#f", "http://h"} {
-		if err := checkIssuer(url, false); !errors.Is(err, ErrConfig) {
-			t.Errorf("%q: %v", url, err)
-		}
-	}
-	if err := checkIssuer("https://login.example.com/tenant", false); err != nil {
-		t.Error(err)
-	}
-}

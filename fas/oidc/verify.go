@@ -68,8 +68,8 @@ type Options struct {
 	// seconds, and it is at most 15 minutes.
 	MaxFuture time.Duration
 	// PrivateNetworks also takes issuers at private and loopback addresses, and
-	// over plain http. Whoever may set an issuer then makes this process send
-	// requests into its own network.
+	// over plain http; link-local and reserved ones stay refused. Whoever may set
+	// an issuer then makes this process send requests into its own network.
 	PrivateNetworks bool
 }
 
