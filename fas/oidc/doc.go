@@ -42,7 +42,8 @@
 //	ErrSkew          a proof or token of the wrong time
 //	ErrIssuer        an issuer or audience that is nobody's; two audiences
 //	ErrToken         a token that the provider did not sign as it must
-//	ErrKeys          a provider whose keys cannot be had
+//	ErrKeys          a provider whose keys cannot be had, or for which too many
+//	                 calls wait
 //	ErrBinding       a proof by a key that is not the token's, nor registered
 //	ErrUser          a subject that is no user
 //	ErrConfig        a verifier without one of its parts
@@ -51,9 +52,24 @@
 //
 // Only issuers that are some tenant's are asked for their keys: over TLS,
 // without redirects, at public addresses, for 5 seconds and 1 MiB at most and a
-// few times a minute, whatever callers send. Keys are kept for 10 minutes;
-// what a provider withdrew verifies no longer than that. A provider that does
-// not answer then is a refusal.
+// few times a minute, whatever callers send. Keys are used for 10 minutes after
+// they were asked for; what a provider withdrew verifies no longer than that. A
+// provider that does not answer then is a refusal. The first call that finds them
+// 5 minutes old has them fetched again and does not wait, so that a provider of
+// which there are calls all the time may be away for almost 5 minutes.
+//
+// A token with a key id that is not known has the keys fetched too, twice at
+// once and then every 20 seconds. Strangers can use that up: a new key that was
+// not published before it signs is then refused for so long. They take nothing
+// from the tokens with known keys.
+//
+// A fetch is one for all that wait for it, and its failure is everybody's for 10
+// seconds. It ends by itself where its callers leave. Nobody has verified a call
+// that waits: 4 wait at a time for all providers of a [Verifier], and 2 for one,
+// whichever tenants share it. More are refused at once, and find the keys that
+// are being fetched when they come again. That is so too after 10 minutes without
+// a call and after a start: of many calls that come then at the same moment, 2
+// wait.
 //
 // Public is what IANA's registries of special-purpose addresses do not except.
 // Tunnels and translators to IPv4 (6to4, Teredo, 64:ff9b::/96) are refused too,

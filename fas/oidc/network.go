@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -71,39 +70,20 @@ func newClient(private bool) *http.Client {
 	}}
 	t := &http.Transport{DialContext: d.DialContext, TLSHandshakeTimeout: fetchTimeout, ResponseHeaderTimeout: fetchTimeout,
 		MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true}
-	return &http.Client{Timeout: fetchTimeout, Transport: &bounded{base: t, plain: private, left: fetchBurst, at: time.Now()},
+	return &http.Client{Timeout: fetchTimeout, Transport: &bounded{t, private},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errForbidden }}
 }
 
-// bounded limits how often and how much is fetched.
+// bounded limits how much is fetched, and over what.
 type bounded struct {
 	base  http.RoundTripper
 	plain bool
-
-	mu   sync.Mutex
-	left float64
-	at   time.Time
 }
 
-func (b *bounded) take(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.left = min(fetchBurst, b.left+float64(now.Sub(b.at))/float64(fetchEvery))
-	b.at = now
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
-}
-
-// RoundTrip refuses what would be too often, and ends answers that are too long.
+// RoundTrip refuses what is not encrypted, and ends answers that are too long.
 func (b *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.URL.Scheme != "https" && !b.plain {
 		return nil, errForbidden
-	}
-	if !b.take(time.Now()) {
-		return nil, errors.New("oidc: the provider was asked too often")
 	}
 	res, err := b.base.RoundTrip(r)
 	if err != nil {

@@ -82,6 +82,8 @@ type Verifier struct {
 	users   Users
 	o       Options
 
+	waiting chan struct{} // places of calls that wait for a provider
+
 	mu        sync.Mutex
 	providers map[string]*provider
 }
@@ -100,7 +102,7 @@ func NewVerifier(issuers Issuers, users Users, o Options) (*Verifier, error) {
 		o.MaxFuture = 30 * time.Second
 	}
 	o.MaxPast, o.MaxFuture = min(o.MaxPast, maxWindow), min(o.MaxFuture, maxWindow)
-	return &Verifier{issuers: issuers, users: users, o: o, providers: map[string]*provider{}}, nil
+	return &Verifier{issuers: issuers, users: users, o: o, waiting: make(chan struct{}, maxWaiting), providers: map[string]*provider{}}, nil
 }
 
 // Verify implements [fas.Verifier]. What can be refused without the provider is
@@ -137,11 +139,19 @@ func (v *Verifier) decide(ctx context.Context, w wire, p *proof, now time.Time) 
 	if age := now.Sub(p.time()); age > v.o.MaxPast || age < -v.o.MaxFuture {
 		return id, end, fmt.Errorf("%w: %s off", ErrSkew, age.Round(time.Second))
 	}
-	issuer, err := v.issuer(w.Token)
+	jws, err := compact(w.Token, asymmetric)
+	if err != nil {
+		return id, end, fmt.Errorf("%w: %w", ErrToken, err)
+	}
+	issuer, err := v.issuer(jws)
 	if err != nil {
 		return id, end, err
 	}
-	t, err := v.token(ctx, issuer, w.Token, now)
+	payload, err := v.provider(issuer.URL).verify(ctx, jws)
+	if err != nil {
+		return id, end, err
+	}
+	t, err := v.token(ctx, issuer, w.Token, payload, now)
 	if err != nil {
 		return id, end, err
 	}
@@ -181,11 +191,7 @@ func (t tokenClaims) audience() (string, error) {
 
 // issuer finds whose token it claims to be. Nothing is believed here: the
 // token is verified against what is found.
-func (v *Verifier) issuer(token string) (Issuer, error) {
-	jws, err := compact(token, asymmetric)
-	if err != nil {
-		return Issuer{}, fmt.Errorf("%w: %w", ErrToken, err)
-	}
+func (v *Verifier) issuer(jws *jose.JSONWebSignature) (Issuer, error) {
 	var t tokenClaims
 	if err := json.Unmarshal(jws.UnsafePayloadWithoutVerification(), &t); err != nil {
 		return Issuer{}, fmt.Errorf("%w: claims", ErrToken)
@@ -215,7 +221,11 @@ func (v *Verifier) issuer(token string) (Issuer, error) {
 	if i.Type == "" {
 		i.Type = "at+jwt"
 	}
-	if typ := jws.Signatures[0].Protected.ExtraHeaders["typ"]; typ != i.Type && typ != "application/"+i.Type {
+	h := jws.Signatures[0].Protected
+	if !slices.Contains(i.Algorithms, h.Algorithm) {
+		return Issuer{}, fmt.Errorf("%w: algorithm", ErrToken)
+	}
+	if typ := h.ExtraHeaders["typ"]; typ != i.Type && typ != "application/"+i.Type {
 		return Issuer{}, fmt.Errorf("%w: type", ErrToken)
 	}
 	return i, nil
@@ -224,15 +234,9 @@ func (v *Verifier) issuer(token string) (Issuer, error) {
 var asymmetric = []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA}
 
-// token verifies the token with the keys of its issuer.
-func (v *Verifier) token(ctx context.Context, i Issuer, text string, now time.Time) (t tokenClaims, err error) {
-	p, err := v.provider(i.URL).get(ctx)
-	if err != nil {
-		return t, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	got, err := p.Verifier(&gooidc.Config{ClientID: i.Audience, SupportedSigningAlgs: i.Algorithms, Now: func() time.Time { return now }}).Verify(ctx, text)
+// token checks what the issuer signed.
+func (v *Verifier) token(ctx context.Context, i Issuer, text string, payload signed, now time.Time) (t tokenClaims, err error) {
+	got, err := gooidc.NewVerifier(i.URL, payload, &gooidc.Config{ClientID: i.Audience, SupportedSigningAlgs: i.Algorithms, Now: func() time.Time { return now }}).Verify(ctx, text)
 	var expired *gooidc.TokenExpiredError
 	switch {
 	case errors.As(err, &expired):
@@ -265,7 +269,7 @@ func (v *Verifier) provider(issuer string) *provider {
 	defer v.mu.Unlock()
 	p := v.providers[issuer]
 	if p == nil {
-		p = newProvider(issuer, v.o.PrivateNetworks)
+		p = newProvider(issuer, v.o.PrivateNetworks, v.waiting)
 		v.providers[issuer] = p
 	}
 	return p
