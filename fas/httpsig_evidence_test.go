@@ -150,7 +150,7 @@ func TestHTTPSignatureClaim(t *testing.T) {
 		}
 		id, c, err := v.Verify(t.Context(), raw, now)
 		if err != nil || id != *keys.id.Load() || c.Path != "/Op" || c.Query != "a=1" || c.Method != "POST" || string(c.Body) != body || c.Level != level ||
-			!c.Time.Equal(now) || !c.Until.Equal(now.Add(5*time.Minute)) || c.Once != ev.Once() {
+			!c.Time.Equal(now) || !c.Until.Equal(now.Add(5*time.Minute)) || c.Ahead != 30*time.Second || c.Once != ev.Once() {
 			t.Errorf("%q: %+v, %v", body, c, err)
 		}
 		if id, _, err := v.Verify(t.Context(), raw, now.Add(time.Hour)); !errors.Is(err, fas.ErrTime) || id != (fas.Identity{}) {

@@ -61,7 +61,7 @@ func readCall(raw []byte) (Proof, fas.Claim, error) {
 	if err != nil {
 		return Proof{}, fas.Claim{}, err
 	}
-	claim := fas.Claim{Digest: CallDigest(c.Method, c.Path, c.Body), Once: p.once(""), Time: p.time(), Until: p.time().Add(proofKept),
+	claim := fas.Claim{Digest: CallDigest(c.Method, c.Path, c.Body), Once: p.once(""), Time: p.time(), Until: p.time().Add(proofKept), Ahead: proofSkew,
 		Method: c.Method, Path: c.Path, Level: fas.LevelCanonical}
 	if len(c.Body) > 0 {
 		claim.Body, claim.Level = c.Body, fas.LevelBody

@@ -158,6 +158,9 @@ func TestProofIsRememberedWhileItIsAskedAbout(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if ahead := ev.Claim().Ahead; ahead != time.Minute {
+			t.Errorf("clocks may be %s ahead", ahead)
+		}
 		if end := ev.Claim().Until; end.Before(begin.Add(5*time.Minute + 1900*time.Millisecond)) {
 			t.Errorf("as evidence it is remembered until %s", end)
 		}

@@ -57,6 +57,9 @@ func TestAccepted(t *testing.T) {
 			claim.Method != "POST" || string(claim.Body) != testBody || claim.Level != fas.LevelBody || claim.Header != nil {
 			t.Errorf("%s: %v %+v %v", c.name, id, claim, err)
 		}
+		if claim.Ahead != 30*time.Second {
+			t.Errorf("clocks may be %s ahead", claim.Ahead)
+		}
 		if end := time.Until(claim.Until); end < 50*time.Second || end > time.Minute {
 			t.Errorf("%s: good for %s, the token for a minute", c.name, end)
 		}

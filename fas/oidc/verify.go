@@ -113,6 +113,7 @@ func (v *Verifier) Verify(ctx context.Context, raw []byte, now time.Time) (fas.I
 		return fas.Identity{}, fas.Claim{}, fmt.Errorf("%w: %w", fas.ErrNoEvidence, err)
 	}
 	c := w.claim(p, p.time().Add(v.o.MaxPast))
+	c.Ahead = v.o.MaxFuture
 	id, end, err := v.decide(ctx, w, p, now)
 	switch {
 	case errors.Is(err, ErrSkew):
