@@ -9,6 +9,8 @@
 //     sealed under the root key, each under its own name: a file that was
 //     changed, or put in the place of another, opens nothing.
 //   - What a tenant decides is recorded and in force before its next call.
+//   - A change that returned nil is made for good: no power cut brings back a key
+//     that was removed, a setting or the keys of sessions that were renewed.
 //   - Revocations are kept, and in force again when the directory is opened.
 //   - Readers of rows never wait for a disk; writers of different rows share one
 //     write to it.

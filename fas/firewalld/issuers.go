@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -65,7 +66,7 @@ func (v *vault) claimIssuer(id tenant.ID, i *Issuer) error {
 		return err
 	}
 	dir, name := filepath.Join(v.dir, "issuers"), issuerName(i.URL, i.Audience)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	var owner tenant.ID
@@ -94,9 +95,5 @@ func (v *vault) releaseIssuer(old, now *Issuer) error {
 	if old == nil || now != nil && old.URL == now.URL && old.Audience == now.Audience {
 		return nil
 	}
-	err := os.Remove(filepath.Join(v.dir, "issuers", issuerName(old.URL, old.Audience)))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
+	return durable.Remove(filepath.Join(v.dir, "issuers", issuerName(old.URL, old.Audience)))
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/internal/filelock"
 	"github.com/cloisterdev/cloister/internal/weakkey"
 	"github.com/cloisterdev/cloister/tenant"
@@ -81,7 +82,7 @@ func RemovePublicKey(dir string, root tenant.Secret, t tenant.ID, id string) (er
 	if err != nil || k.Tenant != t {
 		return ErrNoUser
 	}
-	return os.Remove(filepath.Join(dir, "identities", id))
+	return durable.Remove(filepath.Join(dir, "identities", id))
 }
 
 // lockVault opens the directory for one change at a time, in whatever process.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cloisterdev/cloister/authz"
 	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/kmsctx"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 	"github.com/cloisterdev/cloister/tenant"
@@ -51,6 +52,10 @@ func openRegistry(path string, v *vault) (*registry, error) {
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 5 * time.Second})
 	if err != nil {
 		return nil, fmt.Errorf("firewalld: open the registry: %w", err)
+	}
+	// bbolt syncs the file that it makes, and not the file's name.
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
+		return nil, errors.Join(err, db.Close())
 	}
 	db.MaxBatchDelay = groupDelay
 	r := &registry{db: db, v: v, fresh: errors.Is(there, os.ErrNotExist), rows: map[tenant.CustomizationID]fas.Record{}, users: map[tenant.UserID]identity{}}

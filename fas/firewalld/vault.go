@@ -30,7 +30,7 @@ type vault struct {
 
 func openVault(dir string, root tenant.Secret) (*vault, error) {
 	for _, d := range []string{dir, filepath.Join(dir, "identities"), filepath.Join(dir, "tenants")} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
+		if err := durable.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,8 @@
-// Package durable writes small files that a power cut leaves either as they
-// were or as they were to be. [os.WriteFile] leaves an empty or half a file when
-// it is cut off, and a rename alone may be undone by the cut.
+// Package durable writes and removes small files that a power cut leaves either
+// as they were or as they were to be. [os.WriteFile] leaves an empty or half a
+// file when it is cut off, and a rename, a removal or a new directory may be
+// undone by the cut. After an error of the last sync the change is made and may
+// be undone: make it again.
 //
 // The bytes go to a temporary file beside the target, whose name ends in .tmp,
 // which is synced and takes the target's place; then the directory is synced. A

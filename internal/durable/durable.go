@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 )
 
@@ -42,6 +43,40 @@ func Create(path string, b []byte, perm fs.FileMode) error {
 		return err
 	}
 	return SyncDir(filepath.Dir(path))
+}
+
+// Remove makes sure that there is no such file, nor an empty directory of that
+// name. A file that is missing may be one whose removal was cut off, so it is no
+// error, and the directory is synced all the same.
+func Remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := SyncDir(filepath.Dir(path)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// MkdirAll makes a directory, and those above it that are missing. One that is
+// there stays as it is, whoever made it.
+func MkdirAll(path string, perm fs.FileMode) error {
+	var above []string
+	for p := filepath.Clean(path); ; p = filepath.Dir(p) {
+		if _, err := os.Stat(p); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		above = append(above, filepath.Dir(p))
+	}
+	if err := os.MkdirAll(path, perm); err != nil {
+		return err
+	}
+	for _, p := range slices.Backward(above) {
+		if err := SyncDir(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fill writes a file to its end, durably, and closes it.

@@ -107,3 +107,47 @@ func TestNothingIsLeftOfAFailure(t *testing.T) {
 		t.Error("no directory was synced")
 	}
 }
+
+func TestRemove(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "key")
+	if err := durable.Create(path, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{path, path, filepath.Join(dir, "nowhere", "key")} {
+		if err := durable.Remove(gone); err != nil {
+			t.Errorf("%s: %v", gone, err)
+		}
+	}
+	if all, err := os.ReadDir(dir); err != nil || len(all) != 0 {
+		t.Errorf("left: %v, %v", all, err)
+	}
+	if err := os.MkdirAll(filepath.Join(path, "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.Remove(path); err == nil {
+		t.Error("a directory with something in it was removed")
+	}
+}
+
+func TestMkdirAll(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, path := range []string{filepath.Join("a", "b", "c"), "a", ".", filepath.Join(t.TempDir(), "a") + "/"} {
+		for range 2 {
+			if err := durable.MkdirAll(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i, err := os.Stat(path); err != nil || i.Mode() != fs.ModeDir|0o700 && path != "." {
+			t.Errorf("%s: %v, %v", path, i, err)
+		}
+	}
+	if err := os.WriteFile("file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"file", filepath.Join("file", "a")} {
+		if err := durable.MkdirAll(path, 0o700); err == nil {
+			t.Errorf("%s was made", path)
+		}
+	}
+}
