@@ -45,7 +45,11 @@
 //
 // Whoever holds the directory and the root key is every tenant. Whoever may
 // write the directory can put an old file in the place of a new one of the same
-// name, and one that was removed back. The three role keys of the built-in profile are made here and thrown
+// name, and one that was removed back. The process that makes a user or the keys
+// of sessions keeps copies of them, in a string and in the buffers of
+// encoding/json, until its memory is used for something else.
+//
+// The three role keys of the built-in profile are made here and thrown
 // away after signing, and the profile lies beside its keyring: nobody but this
 // package approved it. A deployment with three teams gives Options.Profiles what
 // [OpenProfiles] returns, and writes profiles and keyring as another user than

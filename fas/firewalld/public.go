@@ -96,8 +96,8 @@ func lockVault(dir string, root tenant.Secret) (*vault, func() error, error) {
 }
 
 func (v *vault) userOf(t tenant.ID, u tenant.UserID) error {
-	var f identity
-	if err := v.get(filepath.Join(v.dir, "identities", u.String()), u.String(), &f); err != nil || f.Tenant != t {
+	var p person
+	if err := v.get(filepath.Join(v.dir, "identities", u.String()), u.String(), &p); err != nil || p.Tenant != t {
 		return fmt.Errorf("%w: %s", ErrNoUser, u)
 	}
 	return nil

@@ -35,7 +35,7 @@ type registry struct {
 
 	mu    sync.RWMutex
 	rows  map[tenant.CustomizationID]fas.Record
-	users map[tenant.UserID]identity
+	users map[tenant.UserID]person
 }
 
 var (
@@ -58,7 +58,7 @@ func openRegistry(path string, v *vault) (*registry, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	db.MaxBatchDelay = groupDelay
-	r := &registry{db: db, v: v, fresh: errors.Is(there, os.ErrNotExist), rows: map[tenant.CustomizationID]fas.Record{}, users: map[tenant.UserID]identity{}}
+	r := &registry{db: db, v: v, fresh: errors.Is(there, os.ErrNotExist), rows: map[tenant.CustomizationID]fas.Record{}, users: map[tenant.UserID]person{}}
 	err = db.Update(func(tx *bolt.Tx) error {
 		b, err := tx.CreateBucketIfNotExists(bucket)
 		if err != nil {
@@ -291,21 +291,20 @@ func (r *registry) Extend(_ context.Context, u tenant.UserID, to time.Time) erro
 // User implements authz.Directory.
 func (r *registry) User(_ context.Context, t tenant.ID, u tenant.UserID) (authz.UserFacts, error) {
 	r.mu.RLock()
-	id, ok := r.users[u]
+	p, ok := r.users[u]
 	r.mu.RUnlock()
 	if !ok {
-		if err := r.v.get(filepath.Join(r.v.dir, "identities", u.String()), u.String(), &id); err != nil {
+		if err := r.v.get(filepath.Join(r.v.dir, "identities", u.String()), u.String(), &p); err != nil {
 			return authz.UserFacts{}, authz.ErrUnknown
 		}
-		clear(id.Secret)
 		r.mu.Lock()
-		r.users[u] = id
+		r.users[u] = p
 		r.mu.Unlock()
 	}
-	if id.Tenant != t {
+	if p.Tenant != t {
 		return authz.UserFacts{}, authz.ErrUnknown
 	}
-	return authz.UserFacts{Admin: id.Admin}, nil
+	return authz.UserFacts{Admin: p.Admin}, nil
 }
 
 // Customization implements authz.Directory.

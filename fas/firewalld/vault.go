@@ -43,6 +43,7 @@ func openVault(dir string, root tenant.Secret) (*vault, error) {
 		if err != nil {
 			return err
 		}
+		defer clear(key)
 		block, err := aes.NewCipher(key)
 		if err != nil {
 			return err
@@ -90,11 +91,17 @@ func (v *vault) once(name string, x any, make func() any) error {
 
 // identity is the sealed file of one access key.
 type identity struct {
+	person
+	Secret []byte `json:"secret"`
+}
+
+// person is what most readers of an identity need: a secret that they do not
+// decode needs no wiping.
+type person struct {
 	Tenant tenant.ID     `json:"tenant"`
 	User   tenant.UserID `json:"user"`
 	Name   tenant.Text   `json:"name"`
 	Admin  bool          `json:"admin"`
-	Secret []byte        `json:"secret"`
 }
 
 // AccessKey is what [AddUser] returns, once.
@@ -127,7 +134,8 @@ func AddUser(dir string, root tenant.Secret, t tenant.ID, name tenant.Text, admi
 	u := tenant.NewUserID()
 	text := rand.Text() + rand.Text()
 	k := AccessKey{User: u, AccessKeyID: "AKIA" + strings.ToUpper(strings.TrimPrefix(u.String(), "usr-"))[:16], SecretAccessKey: text[:40]}
-	id := identity{t, u, name, admin, []byte(k.SecretAccessKey)}
+	id := identity{person{t, u, name, admin}, []byte(k.SecretAccessKey)}
+	defer clear(id.Secret)
 	if err := v.put(filepath.Join(dir, "identities", u.String()), u.String(), id); err != nil {
 		return AccessKey{}, err
 	}
