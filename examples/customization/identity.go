@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"flag"
@@ -56,35 +57,72 @@ func verifiers(o roleOptions, root tenant.Secret) (map[tenant.Method]fas.Verifie
 	return map[tenant.Method]fas.Verifier{tenant.MethodHTTPSignature: signatures, tenant.MethodOIDC: tokens}, nil
 }
 
-// owner is a tenant, and the root key of the data directory that it is in.
-func owner(data, text string) (tenant.ID, tenant.Secret, error) {
-	id, err := tenant.ParseID(text)
+// member is a user of a tenant, as they were printed.
+func member(t, user string) (tenant.ID, tenant.UserID, error) {
+	id, err := tenant.ParseID(t)
 	if err != nil {
-		return id, tenant.Secret{}, fmt.Errorf("TENANT is the ID that tenant add printed: %w", err)
-	}
-	root, err := rootKey(data)
-	return id, root, err
-}
-
-// addPublicKey registers the key of a file for a user.
-func addPublicKey(data, t, user, file string, out io.Writer) error {
-	id, root, err := owner(data, t)
-	if err != nil {
-		return err
+		return id, tenant.UserID{}, fmt.Errorf("TENANT is the ID that tenant add printed: %w", err)
 	}
 	u, err := tenant.ParseUserID(user)
 	if err != nil {
-		return fmt.Errorf("USER is the ID that user add printed: %w", err)
+		return id, u, fmt.Errorf("USER is the ID that user add printed: %w", err)
 	}
+	return id, u, nil
+}
+
+// readPEM reads a file of one key.
+func readPEM(file, kind, want string) ([]byte, error) {
 	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	block, rest := pem.Decode(text)
+	if block == nil || block.Type != kind || strings.TrimSpace(string(rest)) != "" {
+		return nil, errors.New(want)
+	}
+	return block.Bytes, nil
+}
+
+// provePublicKey makes what addPublicKey demands, where the private key is.
+func provePublicKey(t, user, file string, out io.Writer) error {
+	id, u, err := member(t, user)
 	if err != nil {
 		return err
 	}
-	block, rest := pem.Decode(text)
-	if block == nil || block.Type != "PUBLIC KEY" || strings.TrimSpace(string(rest)) != "" {
-		return errors.New("PUBLIC.pem is one public key, as openssl pkey -pubout writes it")
+	der, err := readPEM(file, "PRIVATE KEY", "PRIVATE.pem is one private key, as openssl genpkey writes it")
+	if err != nil {
+		return err
 	}
-	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	parsed, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return err
+	}
+	key, ok := parsed.(ed25519.PrivateKey)
+	if !ok {
+		return errors.New("PRIVATE.pem is no Ed25519 key")
+	}
+	proof, err := firewalld.ProvePublicKey(key, id, u)
+	if err == nil {
+		_, err = fmt.Fprintln(out, base64.StdEncoding.EncodeToString(proof))
+	}
+	return err
+}
+
+// addPublicKey registers the key of a file for the user who proved to hold it.
+func addPublicKey(data, t, user, file, proof string, out io.Writer) error {
+	id, u, err := member(t, user)
+	if err != nil {
+		return err
+	}
+	root, err := rootKey(data)
+	if err != nil {
+		return err
+	}
+	der, err := readPEM(file, "PUBLIC KEY", "PUBLIC.pem is one public key, as openssl pkey -pubout writes it")
+	if err != nil {
+		return err
+	}
+	parsed, err := x509.ParsePKIXPublicKey(der)
 	if err != nil {
 		return err
 	}
@@ -92,7 +130,11 @@ func addPublicKey(data, t, user, file string, out io.Writer) error {
 	if !ok {
 		return errors.New("PUBLIC.pem is no Ed25519 key")
 	}
-	name, err := firewalld.AddPublicKey(firewallDir(data), root, id, u, key)
+	signature, err := base64.StdEncoding.DecodeString(proof)
+	if err != nil {
+		return errors.New("PROOF is what key prove printed to the user")
+	}
+	name, err := firewalld.AddPublicKey(firewallDir(data), root, id, u, key, signature)
 	if err != nil {
 		return err
 	}
@@ -101,7 +143,11 @@ func addPublicKey(data, t, user, file string, out io.Writer) error {
 }
 
 func removePublicKey(data, t, key string) error {
-	id, root, err := owner(data, t)
+	id, err := tenant.ParseID(t)
+	if err != nil {
+		return fmt.Errorf("TENANT is the ID that tenant add printed: %w", err)
+	}
+	root, err := rootKey(data)
 	if err != nil {
 		return err
 	}

@@ -148,23 +148,45 @@ func TestOtherIdentities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
+	keep := func(kind string, der []byte, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "key.pem")
+		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
 	}
-	file := filepath.Join(t.TempDir(), "public.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
+	der, err := x509.MarshalPKIXPublicKey(public)
+	file := keep("PUBLIC KEY", der, err)
+	der, err = x509.MarshalPKCS8PrivateKey(private)
+	secret := keep("PRIVATE KEY", der, err)
+	prove := func(u client.User) string {
+		t.Helper()
+		var out bytes.Buffer
+		if err := runKey(context.Background(), []string{"prove", u.Tenant.String(), u.User.String(), secret}, &out); err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(out.String())
 	}
 	with := func(id string, k ed25519.PrivateKey, body string) func(*http.Request) error {
 		return func(r *http.Request) error {
 			return httpsig.SignRequest(r, []byte(body), httpsig.Key{ID: id, Private: k}, time.Now())
 		}
 	}
-	if _, err := run(runKey, "add", acme.Tenant.String(), glob.User.String(), file); err == nil {
+	of := acme
+	of.User = glob.User
+	if _, err := run(runKey, "add", acme.Tenant.String(), glob.User.String(), file, prove(of)); err == nil {
 		t.Error("a key for another tenant's user was taken")
 	}
-	id := strings.TrimSpace(strings.TrimPrefix(must(runKey, "add", acme.Tenant.String(), acme.User.String(), file), "keyid "))
+	for name, proof := range map[string]string{"the owner's": prove(acme), "no": "", "something else for a": "?"} {
+		if _, err := run(runKey, "add", glob.Tenant.String(), glob.User.String(), file, proof); err == nil {
+			t.Errorf("another's key was taken with %s proof", name)
+		}
+	}
+	id := strings.TrimSpace(strings.TrimPrefix(must(runKey, "add", acme.Tenant.String(), acme.User.String(), file, prove(acme)), "keyid "))
 	_, stranger, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)

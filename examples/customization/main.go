@@ -21,7 +21,8 @@ const usage = `Usage: customization COMMAND [flags]
   tenant    tenant add NAME --data DIR
   user      user add TENANT NAME [--admin] --data DIR
   key       key disable|enable TENANT, key revoke TENANT CUSTOMIZATION,
-            key add TENANT USER PUBLIC.pem, key remove TENANT KEY: --data DIR
+            key add TENANT USER PUBLIC.pem PROOF, key remove TENANT KEY: --data DIR
+            key prove TENANT USER PRIVATE.pem: what the user gives for PROOF
   issuer    issuer set TENANT URL AUDIENCE [SUBJECT=USER...], issuer clear TENANT: --data DIR
   policy    policy set TENANT FILE..., policy clear TENANT: --data DIR
   customize upload a folder, create, wait, activate, share: --as ADMIN.json

@@ -19,7 +19,8 @@ import (
 
 const keyUsage = `usage: key disable|enable TENANT --data DIR
        key revoke TENANT CUSTOMIZATION --data DIR
-       key add TENANT USER PUBLIC.pem --data DIR    (Ed25519, for HTTP signatures)
+       key prove TENANT USER PRIVATE.pem            (by the user, who keeps the key)
+       key add TENANT USER PUBLIC.pem PROOF --data DIR    (Ed25519, for HTTP signatures)
        key remove TENANT KEY --data DIR`
 
 // runKey is what the owner of a tenant's key does. A running service obeys
@@ -30,6 +31,9 @@ func runKey(_ context.Context, args []string, out io.Writer) error {
 	words, err := positional(fs, args)
 	if err != nil {
 		return err
+	}
+	if len(words) == 4 && words[0] == "prove" && *data == "" {
+		return provePublicKey(words[1], words[2], words[3], out)
 	}
 	if *data == "" || len(words) < 2 {
 		return errors.New(keyUsage)
@@ -49,8 +53,8 @@ func runKey(_ context.Context, args []string, out io.Writer) error {
 			}
 			return nil
 		})
-	case verb == "add" && len(words) == 4:
-		return addPublicKey(*data, id, words[2], words[3], out)
+	case verb == "add" && len(words) == 5:
+		return addPublicKey(*data, id, words[2], words[3], words[4], out)
 	case verb == "remove" && len(words) == 3:
 		err = removePublicKey(*data, id, words[2])
 	default:

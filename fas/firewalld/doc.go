@@ -14,8 +14,9 @@
 //   - Revocations are kept, and in force again when the directory is opened.
 //   - Readers of rows never wait for a disk; writers of different rows share one
 //     write to it.
-//   - A public key belongs to one user, an issuer with an audience to one tenant;
-//     what of them was removed counts no more from the next call on.
+//   - A public key belongs to one user, for whom it signed; an issuer with an
+//     audience belongs to one tenant. What of them was removed counts no more from
+//     the next call on.
 //   - A grant that no row names is retired when the directory is opened.
 //   - [OpenProfiles] takes profiles and the keyring of those who approve them
 //     from outside of the directory, and never goes back to an older version.
@@ -30,6 +31,7 @@
 //	ErrNoTenant        a user for, or a change of, a tenant that is not there
 //	ErrNoUser          a key or a subject for a user who is not the tenant's
 //	ErrBadKey          what is no Ed25519 key, or one that anybody can sign with
+//	ErrProof           a key that did not sign for the user, whoever has it
 //	ErrTaken           a key that somebody has, an issuer that another tenant has
 //	authz.ErrRejected  policies of a tenant that are wrong, with the change
 //	                   that they came in
@@ -45,9 +47,10 @@
 //
 // Whoever holds the directory and the root key is every tenant. Whoever may
 // write the directory can put an old file in the place of a new one of the same
-// name, and one that was removed back. The process that makes a user or the keys
-// of sessions keeps copies of them, in a string and in the buffers of
-// encoding/json, until its memory is used for something else.
+// name, and one that was removed back. A proof says that a key signed for a user,
+// and not when: it serves again after [RemovePublicKey]. The process that makes a
+// user or the keys of sessions keeps copies of them, in a string and in the
+// buffers of encoding/json, until its memory is used for something else.
 //
 // The three role keys of the built-in profile are made here and thrown
 // away after signing, and the profile lies beside its keyring: nobody but this

@@ -81,7 +81,7 @@ var (
 func makeEveryChange(t *testing.T, dir string) {
 	root := tenant.NewSecret(bytes.Repeat([]byte{8}, 32))
 	name, err := tenant.NewText("acme", 10)
-	public, _, err1 := ed25519.GenerateKey(nil)
+	public, private, err1 := ed25519.GenerateKey(nil)
 	if err != nil || err1 != nil {
 		t.Fatal(err, err1)
 	}
@@ -104,7 +104,13 @@ func makeEveryChange(t *testing.T, dir string) {
 		}},
 		{"tenant", func() (err error) { id, err = firewalld.AddTenant(dir, root, name); return err }},
 		{"user", func() (err error) { u, err = firewalld.AddUser(dir, root, id, name, true); return err }},
-		{"add-key", func() (err error) { key, err = firewalld.AddPublicKey(dir, root, id, u.User, public); return err }},
+		{"add-key", func() error {
+			proof, err := firewalld.ProvePublicKey(private, id, u.User)
+			if err == nil {
+				key, err = firewalld.AddPublicKey(dir, root, id, u.User, public, proof)
+			}
+			return err
+		}},
 		{"set-issuer", func() error { return issuer(&firewalld.Issuer{URL: "https://login.acme.example", Audience: "acme"}) }},
 		{"clear-issuer", func() error { return issuer(nil) }},
 		{"disable", func() error {

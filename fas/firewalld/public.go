@@ -49,10 +49,17 @@ func PublicKeyID(key ed25519.PublicKey) string {
 }
 
 // AddPublicKey registers a user's key for HTTP message signatures and returns
-// its id. A key has one owner: one that is registered already is [ErrTaken].
-func AddPublicKey(dir string, root tenant.Secret, t tenant.ID, u tenant.UserID, key ed25519.PublicKey) (id string, err error) {
+// its id. The proof is what [ProvePublicKey] returned to the user: whoever could
+// register the key of another would be taken for the owner of the other's calls,
+// and of what they upload. Without it the answer is [ErrProof], and does not say
+// whether somebody has the key. A key has one owner: one that is registered
+// already is [ErrTaken].
+func AddPublicKey(dir string, root tenant.Secret, t tenant.ID, u tenant.UserID, key ed25519.PublicKey, proof []byte) (id string, err error) {
 	if weakkey.Ed25519(key) {
 		return "", ErrBadKey
+	}
+	if !ed25519.Verify(key, proofText(key, t, u), proof) {
+		return "", ErrProof
 	}
 	v, unlock, err := lockVault(dir, root)
 	if err != nil {

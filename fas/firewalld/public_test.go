@@ -57,10 +57,14 @@ func (w *registered) ok(err error) {
 func TestPublicKeys(t *testing.T) {
 	t.Parallel()
 	w := newRegistered(t)
-	key, _, err := ed25519.GenerateKey(nil)
+	key, private, err := ed25519.GenerateKey(nil)
 	w.ok(err)
-	add := func(id tenant.ID, u tenant.UserID, key ed25519.PublicKey) error {
-		_, err := firewalld.AddPublicKey(w.dir, w.root, id, u, key)
+	other, others, err := ed25519.GenerateKey(nil)
+	w.ok(err)
+	add := func(id tenant.ID, u tenant.UserID, key ed25519.PublicKey, by ed25519.PrivateKey) error {
+		proof, err := firewalld.ProvePublicKey(by, id, u)
+		w.ok(err)
+		_, err = firewalld.AddPublicKey(w.dir, w.root, id, u, key, proof)
 		return err
 	}
 	for _, c := range []struct {
@@ -68,13 +72,13 @@ func TestPublicKeys(t *testing.T) {
 		err  error
 		want error
 	}{
-		{"another tenant's user", add(w.acme, w.gus, key), firewalld.ErrNoUser},
-		{"no user", add(w.acme, tenant.UserID{}, key), firewalld.ErrNoUser},
-		{"a short key", add(w.acme, w.ann, key[:31]), firewalld.ErrBadKey},
-		{"no key", add(w.acme, w.ann, nil), firewalld.ErrBadKey},
-		{"the user's", add(w.acme, w.ann, key), nil},
-		{"twice", add(w.acme, w.ann, key), firewalld.ErrTaken},
-		{"of somebody else too", add(w.glob, w.gus, key), firewalld.ErrTaken},
+		{"another tenant's user", add(w.acme, w.gus, key, private), firewalld.ErrNoUser},
+		{"no user", add(w.acme, tenant.UserID{}, key, private), firewalld.ErrNoUser},
+		{"a short key", add(w.acme, w.ann, key[:31], private), firewalld.ErrBadKey},
+		{"no key", add(w.acme, w.ann, nil, private), firewalld.ErrBadKey},
+		{"the user's", add(w.acme, w.ann, key, private), nil},
+		{"twice", add(w.acme, w.ann, key, private), firewalld.ErrTaken},
+		{"of somebody else too", add(w.glob, w.gus, key, private), firewalld.ErrTaken},
 	} {
 		if !errors.Is(c.err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, c.err, c.want)
@@ -85,9 +89,7 @@ func TestPublicKeys(t *testing.T) {
 	if !ok || who.Tenant != w.acme || who.User != w.ann || !got.Equal(key) {
 		t.Errorf("found %v %v %v", who, got, ok)
 	}
-	other, _, err := ed25519.GenerateKey(nil)
-	w.ok(err)
-	w.ok(add(w.glob, w.gus, other))
+	w.ok(add(w.glob, w.gus, other, others))
 	// A sealed file under another name opens as nothing.
 	b, err := os.ReadFile(filepath.Join(w.dir, "identities", id))
 	w.ok(err)
@@ -139,7 +141,7 @@ func TestSmallOrderKeys(t *testing.T) {
 				break
 			}
 		}
-		if _, err := firewalld.AddPublicKey(w.dir, w.root, w.acme, w.ann, key); !errors.Is(err, firewalld.ErrBadKey) {
+		if _, err := firewalld.AddPublicKey(w.dir, w.root, w.acme, w.ann, key, sig); !errors.Is(err, firewalld.ErrBadKey) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
