@@ -155,7 +155,7 @@ func granted(t *testing.T, a *localsts.Authority, allow, scope string) (*fas.Ses
 	wall, err := fas.NewFirewall(fas.Config{Identities: one{id}, Authorizer: az, Profiles: []*profile.Verified{p}, Issuer: g, Keys: noKeys{}, Audit: silent{},
 		Registry:   row{Record: fas.Record{Customization: cus, Tenant: id.Tenant, Pending: &fas.Snapshot{}}},
 		Operations: []fas.Operation{{Path: "/Create", Action: "CreateCustomization", Mutating: true, Verbs: []fas.Verb{fas.VerbCatalogCreate}}},
-		TicketKey:  tenant.NewSecret(make([]byte, 32)), Region: "us-east-1", Service: "s"})
+		TicketKey:  tenant.NewSecret(make([]byte, 32)), Region: "us-east-1", Service: "s", Horizons: noHorizons{}})
 	ok(err)
 	body := []byte(`{"uri":"s3://acme/src/"}`)
 	r, err := http.NewRequest(http.MethodPost, "http://service.local/Create", strings.NewReader(string(body)))
@@ -200,3 +200,9 @@ func TestIssueOfAStrangeCondition(t *testing.T) {
 		t.Errorf("control: %v", err)
 	}
 }
+
+// noHorizons says that nobody used anything before.
+type noHorizons struct{}
+
+func (noHorizons) Horizons(context.Context) (map[tenant.UserID]time.Time, error) { return nil, nil }
+func (noHorizons) Extend(context.Context, tenant.UserID, time.Time) error        { return nil }
