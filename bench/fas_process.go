@@ -95,7 +95,7 @@ func serveFirewall(ctx context.Context, dir string, ready func()) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, wall.Close()) }()
-	l, err := wall.ListenUnix(filepath.Join(dir, askedSocket), []fas.Workload{{Name: "front-end", UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}})
+	l, err := wall.ListenUnix(filepath.Join(dir, askedSocket), []fas.Workload{{Name: "front-end", UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Control: true}})
 	if err != nil {
 		return err
 	}
