@@ -53,12 +53,18 @@ func replayInWindow(t *testing.T) {
 func replayAfterRestart(t *testing.T) {
 	w := newWall(t, nil)
 	ev := w.call(w.a, "CreateCustomization", "")
+	ahead := w.evidence(w.request(w.b, "CreateCustomization", "", time.Now().Add(20*time.Second), nil))
+	w.must(w.ask(ahead, tenant.CustomizationID{}))
 	w.must(w.ask(ev, tenant.CustomizationID{}))
-	time.Sleep(time.Until(ev.Claim().Time.Add(1100 * time.Millisecond))) // signatures have whole seconds
+	time.Sleep(time.Until(ev.Claim().Time.Add(time.Second))) // so that what follows is all of one second
+	last := w.call(w.a, "CreateCustomization", "")
+	w.must(w.ask(last, tenant.CustomizationID{}))
 	w.stop()
 	w.start()
-	s, err := w.ask(ev, tenant.CustomizationID{})
-	refused(t, "a call of before the restart", s, err, fas.ErrDenied)
+	for name, ev := range map[string]fas.Evidence{"a call of before the restart": ev, "one of the very second": last, "one of a clock that is ahead": ahead} {
+		s, err := w.ask(ev, tenant.CustomizationID{})
+		refused(t, name, s, err, fas.ErrDenied)
+	}
 	w.must(w.own(w.a, "CreateCustomization", tenant.CustomizationID{}))
 }
 

@@ -466,6 +466,27 @@ func flood(t *testing.T) {
 }
 
 // anotherProgram copies this program and lets the copy ask.
+// anothersTicket is a workload that may call the firewall, is no control plane,
+// and got hold of tickets.
+func anothersTicket(t *testing.T) {
+	w := newWall(t, nil)
+	ctx := context.Background()
+	_, ticket := w.row(w.a)
+	path, stop := w.listenTo("editor", false)
+	defer stop()
+	c := w.dial(path)
+	defer c.Close()
+	s, err := c.Redeem(ctx, ticket, fas.VerbIndex)
+	refused(t, "keys for another's ticket", s, err, fas.ErrRole)
+	if open, err := c.Unfinished(ctx); !errors.Is(err, fas.ErrRole) || len(open) != 0 {
+		t.Errorf("it learns of %d unfinished: %v", len(open), err)
+	}
+	if err := c.Abandon(ctx, ticket, "x"); !errors.Is(err, fas.ErrRole) {
+		t.Errorf("it ends another's work: %v", err)
+	}
+	w.must(w.c.Redeem(ctx, ticket, fas.VerbIndex))
+}
+
 func anotherProgram(t *testing.T) {
 	w := newWall(t, nil)
 	raw, err := w.call(w.a, "ListCustomizations", "").MarshalBinary()

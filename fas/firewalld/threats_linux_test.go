@@ -23,12 +23,14 @@ var threats = []threat{
 	{"forged-signature", forgedSignature, []sabotage.Patch{
 		{File: "fas/sigv4/verify.go", Old: "if !match {", New: "if !match && false {"}}},
 	{"replay-in-window", replayInWindow, []sabotage.Patch{
-		{File: "fas/firewall.go", Old: "case fresh, !v.once", New: "case fresh, true, !v.once"}}},
+		{File: "fas/firewall.go", Old: "\t\tif fresh {", New: "\t\tif true || fresh {"}}},
 	{"replay-after-restart", replayAfterRestart, []sabotage.Patch{
-		{File: "fas/firewall.go", Old: "if v.once && !f.replay.Durable() &&", New: "if false && v.once && !f.replay.Durable() &&"}}},
+		{File: "fas/ahead.go", Old: "if at.Before(f.started) {", New: "if false && at.Before(f.started) {"},
+		{File: "fas/ahead.go", Old: "return v.once && !at.After(", New: "return false && v.once && !at.After("},
+		{File: "fas/firewalld/registry.go", Old: "if err == nil && !r.fresh {", New: "if err == nil && r.fresh {"}}},
 	{"signature-of-another-operation", anotherOperation, []sabotage.Patch{
 		{File: "fas/exchange.go", Old: "case !slices.Contains(prof.Operations, v.op.Path):", New: "case false && !slices.Contains(prof.Operations, v.op.Path):"},
-		{File: "fas/catalog.go", Old: "case !slices.Contains(s.verbs, v):", New: "case false && !slices.Contains(s.verbs, v):"}}},
+		{File: "fas/catalogsessions.go", Old: "case !slices.Contains(s.verbs, v):", New: "case false && !slices.Contains(s.verbs, v):"}}},
 	{"another-tenants-bucket", anotherTenantsBucket, []sabotage.Patch{
 		{File: "fas/exchange.go", Old: "r.Tenant != v.caller.Tenant() || ", New: ""}}},
 	{"another-bucket-of-the-tenant", anotherBucket, []sabotage.Patch{
@@ -40,11 +42,11 @@ var threats = []threat{
 	{"profile-tampering", profileTampering, []sabotage.Patch{
 		{File: "fas/profile/verified.go", Old: `if signed[r] == "" {`, New: `if signed[r] == "" && false {`}}},
 	{"session-mints-session", sessionMintsSession, []sabotage.Patch{
-		{File: "fas/catalog.go", Old: "case !slices.Contains(s.verbs, v):", New: "case false && !slices.Contains(s.verbs, v):"}}},
+		{File: "fas/catalogsessions.go", Old: "case !slices.Contains(s.verbs, v):", New: "case false && !slices.Contains(s.verbs, v):"}}},
 	{"stolen-session", stolenSession, []sabotage.Patch{
-		{File: "fas/catalog.go", Old: "case !time.Now().Before(s.expires):", New: "case false && !time.Now().Before(s.expires):"},
-		{File: "fas/catalog.go", Old: "case s.from != from:", New: "case false && s.from != from:"},
-		{File: "fas/catalog.go", Old: "case f.denied.revoked(id,", New: "case false && f.denied.revoked(id,"}}},
+		{File: "fas/catalogsessions.go", Old: "case !time.Now().Before(s.expires):", New: "case false && !time.Now().Before(s.expires):"},
+		{File: "fas/catalogsessions.go", Old: "case s.from != from:", New: "case false && s.from != from:"},
+		{File: "fas/catalogsessions.go", Old: "case f.denied.revoked(id,", New: "case false && f.denied.revoked(id,"}}},
 	{"sts-proof-spoofing", proofSpoofing, []sabotage.Patch{
 		{File: "fas/awssts/verify.go", Old: `(kind != "text/xml" && kind != "application/xml")`, New: `kind == "nothing"`}}},
 	{"cross-service-reuse", crossService, []sabotage.Patch{
@@ -54,7 +56,7 @@ var threats = []threat{
 	{"assume-own-without-receipt", assumeOwnOracle, []sabotage.Patch{
 		{File: "fas/firewall.go", Old: "if err != nil {\n\t\treturn f.deny(ctx, *e, \"not-authorized\", ErrDenied)", New: "if err != nil && false {\n\t\treturn f.deny(ctx, *e, \"not-authorized\", ErrDenied)"}}},
 	{"audit-sink-down", auditSinkDown, []sabotage.Patch{
-		{File: "fas/firewall.go", Old: "if err := record(ctx, e); err != nil {", New: "if err := record(ctx, e); err != nil && false {"}}},
+		{File: "fas/record.go", Old: "if err := record(ctx, e); err != nil {", New: "if err := record(ctx, e); err != nil && false {"}}},
 	{"key-in-the-front-end", keyInFrontEnd, []sabotage.Patch{
 		{File: "fas/firewall.go", Old: "\te.Evidence = claim.Digest\n", New: "\te.Evidence = claim.Digest\n\t_ = id.Secret.Use(func(b []byte) error { v.watch.spans = append(v.watch.spans, Span{Name: string(b)}); return nil })\n"}}},
 	{"unsigned-header", unsignedHeader, []sabotage.Patch{
@@ -62,6 +64,8 @@ var threats = []threat{
 	{"flood", flood, []sabotage.Patch{
 		{File: "fas/limits.go", Old: "if a.tokens < 1 || a.running >= m.l.Concurrent {", New: "if false && (a.tokens < 1 || a.running >= m.l.Concurrent) {"},
 		{File: "fas/replay_memory.go", Old: "if m.kept.Add(1) > m.max {", New: "if m.kept.Add(1) > m.max && false {"}}},
+	{"ticket-of-another-workload", anothersTicket, []sabotage.Patch{
+		{File: "fas/server.go", Old: "slices.Contains(controlCalls, in.Op) && !con.peer.control", New: "slices.Contains(controlCalls, in.Op) && false"}}},
 	{"another-program-at-the-socket", anotherProgram, []sabotage.Patch{
 		{File: "fas/listen.go", Old: `if w.Executable == "" || w.Executable == exe {`, New: `if w.Executable == "" || w.Executable != "" {`}}},
 }

@@ -83,15 +83,21 @@ func (w *wall) start() {
 	}
 }
 
-// listen serves a path of its own for this process, under a name.
+// listen serves a path of its own for this process, under a name, as a control
+// plane.
 func (w *wall) listen(name string) (path string, stop func()) {
+	w.t.Helper()
+	return w.listenTo(name, true)
+}
+
+func (w *wall) listenTo(name string, control bool) (path string, stop func()) {
 	w.t.Helper()
 	exe, err := os.Readlink("/proc/self/exe")
 	w.ok(err)
 	dir, err := os.MkdirTemp("", "wall")
 	w.ok(err)
 	path = filepath.Join(dir, "s")
-	l, err := w.srv.ListenUnix(path, []fas.Workload{{Name: name, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Executable: exe, Control: true}})
+	l, err := w.srv.ListenUnix(path, []fas.Workload{{Name: name, UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), Executable: exe, Control: control}})
 	w.ok(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
