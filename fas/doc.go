@@ -31,8 +31,10 @@
 // often as a profile says; a [ReplayStore] remembers, and what cannot be
 // remembered is refused. The very same request again, within 30 seconds and
 // from the same workload, gets the very same session: an answer may be lost on
-// its way. Reads are answered again within [Config].ReadReplay. A store that
-// does not outlive the process refuses what was signed before it started.
+// its way, and what it opens is decided again. Reads are answered again within
+// [Config].ReadReplay. With a store that does not outlive the process, what was
+// signed before it started is refused, reads once they are older than that; what
+// is dated ahead is kept in [Horizons].
 //
 // # What it refuses
 //
@@ -76,7 +78,9 @@
 // when it connects: a program that was admitted may hand its socket on, and runs
 // whatever was injected into it. A tenant's limits do not protect it from its
 // own users. A replay store of this process that is full refuses until it
-// forgets. Two firewalls need a shared store, and know nothing of each other's
-// catalog sessions and lost answers. Whoever controls the firewall's process
-// controls everything.
+// forgets; eight tenants with all that each may have fill it. Two firewalls need a
+// shared store, and know nothing of each other's catalog sessions and lost
+// answers. How many refusals there were in the last second may be missing from the
+// log when the process ends. Whoever controls the firewall's process controls
+// everything.
 package fas
