@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -234,4 +235,32 @@ func TestGrantToken(t *testing.T) {
 			t.Errorf("rewrap %q: code %d, %s", flags, code, errOut)
 		}
 	}
+}
+
+// A key file is read as it stands there: what encoding/json reads otherwise is
+// refused.
+func FuzzRawKeyFile(f *testing.F) {
+	for _, s := range []string{`{"namespace":"n","name":"k","key":"AAAA"}`, `{"name":"k","key":null}`, `{"name":"a","name":"b"}`, `{"Name":"a"}`, `{"\u006eame":"a"}`, `{} {}`, `{`, `[]`, `{"name":1}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var k rawKeyFile
+		if k.parse(b) != nil {
+			return
+		}
+		var all map[string]any
+		if err := json.Unmarshal(b, &all); err != nil {
+			t.Fatalf("%q: %v", b, err)
+		}
+		for name, want := range map[string]string{"namespace": k.Namespace, "name": k.Name} {
+			if got, _ := all[name].(string); got != want {
+				t.Fatalf("%q: %s is %q and %q", b, name, got, want)
+			}
+			delete(all, name)
+		}
+		delete(all, "key")
+		if len(all) > 0 {
+			t.Fatalf("%q: %v is passed over", b, all)
+		}
+	})
 }
