@@ -213,7 +213,9 @@ func TestNoRestartRollsBack(t *testing.T) {
 	h.put("a.json", approved(t, at(3)))
 	h.open()
 	h.inForce(3)
-	h.put("a.json", approved(t, at(4)))
+	// Built once: one made in the next second is another version 4.
+	four := approved(t, at(4))
+	h.put("a.json", four)
 	h.reload()
 	h.inForce(4)
 	h.heard()
@@ -225,7 +227,7 @@ func TestNoRestartRollsBack(t *testing.T) {
 		h.one("a.json", profile.ErrRollback)
 	}
 	// Under another name, and beside the right one, the same.
-	h.put("a.json", approved(t, at(4)))
+	h.put("a.json", four)
 	h.put("z.json", approved(t, at(3)))
 	h.open()
 	h.inForce(4)
@@ -244,7 +246,9 @@ func TestNoRestartRollsBack(t *testing.T) {
 func TestStoreWithdraws(t *testing.T) {
 	t.Parallel()
 	h := newShelf(t)
-	h.put("a.json", approved(t, at(3)))
+	// Built once: one made in the next second is another version 3.
+	three := approved(t, at(3))
+	h.put("a.json", three)
 	h.put(".b.json", approved(t, at(4)))
 	h.put("c.json.tmp", approved(t, at(4)))
 	if err := os.Mkdir(filepath.Join(h.dir, "d.json"), 0o700); err != nil {
@@ -262,7 +266,7 @@ func TestStoreWithdraws(t *testing.T) {
 	if got := h.one("a.json", profile.ErrUnknown); got.ID != "source" || got.Version != 3 {
 		t.Errorf("%+v", got)
 	}
-	h.put("a.json", approved(t, at(3)))
+	h.put("a.json", three)
 	h.reload()
 	h.inForce(3)
 	h.one("a.json", nil)
