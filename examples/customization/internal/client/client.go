@@ -26,6 +26,8 @@ const maxAnswer = 8 << 20
 // ErrAnswer is returned for an answer that is too long.
 var ErrAnswer = errors.New("client: the answer is too long")
 
+var errNoKey = errors.New("client: the user has no access key")
+
 // User is a tenant's user with the access key.
 type User struct {
 	Tenant      tenant.ID     `json:"tenant"`
@@ -69,8 +71,11 @@ type Answer struct {
 	Body   []byte
 }
 
-// Raw sends bytes to an operation.
+// Raw sends bytes to an operation, and nothing for a user without a key.
 func (c *Client) Raw(ctx context.Context, op string, body []byte) (Answer, error) {
+	if c.User.AccessKeyID == "" || c.User.Secret == "" {
+		return Answer{}, errNoKey
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/"+op, bytes.NewReader(body))
 	if err != nil {
 		return Answer{}, err
