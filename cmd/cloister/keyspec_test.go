@@ -124,7 +124,7 @@ func TestRawKeyIsTheFiles(t *testing.T) {
 func useKMS(t *testing.T, url, who string) {
 	t.Helper()
 	for name, v := range map[string]string{"AWS_ENDPOINT_URL_KMS": url, "AWS_ACCESS_KEY_ID": "AKID" + strings.ToUpper(who), "AWS_SECRET_ACCESS_KEY": who + "-secret-0123456789",
-		"AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1"} {
+		"AWS_SESSION_TOKEN": "", "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1"} {
 		t.Setenv(name, v)
 	}
 }

@@ -11,6 +11,24 @@ import (
 	"github.com/cloisterdev/cloister/audit"
 )
 
+// TestMain takes away the AWS configuration of whoever runs the tests, all but
+// the credentials, which TestAWSKeyElsewhere may need and the others set.
+func TestMain(m *testing.M) {
+	for _, v := range os.Environ() {
+		switch name, _, _ := strings.Cut(v, "="); name {
+		case "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN":
+		default:
+			if strings.HasPrefix(name, "AWS_") {
+				os.Unsetenv(name)
+			}
+		}
+	}
+	for _, file := range []string{"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {
+		os.Setenv(file, os.DevNull)
+	}
+	os.Exit(m.Run())
+}
+
 func TestAuditVerify(t *testing.T) {
 	dir := t.TempDir()
 	l, err := audit.Open(dir, nil)
