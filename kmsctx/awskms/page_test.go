@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -58,7 +59,7 @@ aws() { command "$CLOISTER_AWS_CLI" "$@"; }
 	script := refused + "export AWS_ACCESS_KEY_ID=AKIDROOT\n" + root + "export AWS_ACCESS_KEY_ID=AKIDWORKER\n" + worker
 	cmd := exec.Command("bash", "-eu", "-o", "pipefail", "-c", script)
 	// No configuration of whoever runs the test, and one attempt.
-	cmd.Env = append(os.Environ(), "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_MAX_ATTEMPTS=1", "AWS_PAGER=")
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") }), "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_MAX_ATTEMPTS=1", "AWS_PAGER=")
 	out, err := cmd.CombinedOutput()
 	if err != nil || strings.Count(string(out), "refused\n") != 4 || strings.Count(string(out), `"CiphertextBlob"`) != 1 {
 		t.Errorf("%v\n%s", err, out)

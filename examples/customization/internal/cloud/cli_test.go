@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -53,10 +54,12 @@ func TestCommandLine(t *testing.T) {
 		t.Skip("CLOISTER_AWS_CLI does not name the aws command")
 	}
 	w := newWorld(t)
+	// No configuration of whoever runs the test.
+	env := append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") }), "AWS_CONFIG_FILE="+os.DevNull,
+		"AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true", "AWS_DEFAULT_REGION=us-east-1")
 	aws := func(p who, args ...string) (string, error) {
 		c := exec.CommandContext(t.Context(), program, append([]string{"--endpoint-url", w.url}, args...)...)
-		c.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+p.id, "AWS_SECRET_ACCESS_KEY="+p.secret, "AWS_CONFIG_FILE="+os.DevNull,
-			"AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true", "AWS_DEFAULT_REGION=us-east-1")
+		c.Env = append(slices.Clip(env), "AWS_ACCESS_KEY_ID="+p.id, "AWS_SECRET_ACCESS_KEY="+p.secret)
 		out, err := c.CombinedOutput()
 		return string(out), err
 	}
