@@ -18,9 +18,7 @@ import (
 func TestConfine(t *testing.T) {
 	for _, tier := range []Tier{TierConfined, TierNamespaced} {
 		t.Run(tier.String(), func(t *testing.T) {
-			if best, err := Probe(workerCommand...); best < tier {
-				t.Skipf("this machine or build has no tier %v: %v", tier, err)
-			}
+			needTier(t, tier)
 			out, tell := confined(t, tier, tier)
 			line, err := out.ReadString('\n')
 			if err != nil || line != "confined\n" {

@@ -276,10 +276,8 @@ func TestContainment(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	attr := sysProcAttr(layerNamespaces)
-	attr.Setsid = false
 	p, err := os.StartProcess("/proc/self/exe", []string{"x", "containment-outer"}, &os.ProcAttr{
-		Dir: "/", Env: []string{"PATH=/bin:/usr/bin"}, Files: []*os.File{nil, w, os.Stderr}, Sys: attr})
+		Dir: "/", Env: []string{"PATH=/bin:/usr/bin"}, Files: []*os.File{nil, w, os.Stderr}, Sys: ownNamespaces()})
 	w.Close()
 	if err != nil {
 		t.Skipf("no attack is run without throwaway namespaces: %v", err)
@@ -340,39 +338,43 @@ func builtWithCgo() bool {
 // process a /proc and a /tmp of its own and then a further user namespace in
 // which it is nobody's root.
 func containmentOuter() int {
-	quit := func(what string, err error) int {
+	fail := func(what string, err error) int {
 		fmt.Println(what, err)
+		return 1
+	}
+	refused := func(what string, err error) int {
+		fail(what, err)
 		return 77
 	}
 	if os.Getpid() != 1 {
-		return quit("not in an own pid namespace", nil)
+		return fail("not in an own pid namespace", nil)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return quit("private mounts", err)
+		return refused("private mounts", err)
 	}
 	// Loopback is down in a new network namespace, and TCP must have a fair chance.
 	if err := loopbackUp(); err != nil {
-		return quit("loopback", err)
+		return refused("loopback", err)
 	}
 	exe, err := os.Open("/proc/self/exe")
 	if err != nil {
-		return quit("own binary", err)
+		return fail("own binary", err)
 	}
 	if err := unix.Mount("none", "/tmp", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=64m,mode=1777"); err != nil {
-		return quit("own /tmp", err)
+		return refused("own /tmp", err)
 	}
 	// The test binary may stand where the inner user cannot go.
 	bin, err := os.OpenFile("/tmp/worker", os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {
-		return quit("copy of the binary", err)
+		return fail("copy of the binary", err)
 	}
 	if _, err := bin.ReadFrom(exe); err != nil {
-		return quit("copy of the binary", err)
+		return fail("copy of the binary", err)
 	}
 	bin.Close()
 	exe.Close()
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return quit("own /proc", err)
+		return refused("own /proc", err)
 	}
 	p, err := os.StartProcess("/tmp/worker", []string{"x", "containment-inner"}, &os.ProcAttr{
 		Dir: "/", Env: []string{"CLOISTER_THROWAWAY=1", "CLOISTER_TOKEN=token-0123"}, Files: []*os.File{nil, os.Stdout, os.Stderr},
@@ -382,7 +384,7 @@ func containmentOuter() int {
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 1000, HostID: 0, Size: 1}},
 		}})
 	if err != nil {
-		return quit("inner user namespace", err)
+		return refused("inner user namespace", err)
 	}
 	for {
 		var st unix.WaitStatus
@@ -391,7 +393,7 @@ func containmentOuter() int {
 			continue
 		}
 		if err != nil {
-			return quit("wait", err)
+			return fail("wait", err)
 		}
 		if pid == p.Pid {
 			return st.ExitStatus()

@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 			WorkerMain(testHandlers)
 		case "sandbox-confine":
 			os.Exit(confineChild(os.Args[2]))
+		case "sandbox-kernel":
+			os.Exit(kernelChild(os.Args[2]))
 		case "containment-outer":
 			os.Exit(containmentOuter())
 		case "containment-inner":
@@ -184,9 +186,7 @@ func againHandler(context.Context, []byte, []*os.File) ([]byte, error) {
 func tiers(t *testing.T, f func(t *testing.T, tier Tier)) {
 	for _, tier := range []Tier{TierProcess, TierConfined, TierNamespaced} {
 		t.Run(tier.String(), func(t *testing.T) {
-			if best, why := Probe(workerCommand...); best < tier {
-				t.Skipf("this machine or build gives no such tier: %v", why)
-			}
+			needTier(t, tier)
 			f(t, tier)
 		})
 	}
