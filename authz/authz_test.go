@@ -181,6 +181,26 @@ func TestTenantPoliciesOpenNothingForeign(t *testing.T) {
 	}
 }
 
+// Cedar skips a policy that it cannot evaluate. A forbid that is skipped would
+// let through what it is there to stop.
+func TestForbidThatFailsDenies(t *testing.T) {
+	const fails = ` when { 9223372036854775807 + 1 > 0 };`
+	for _, c := range []struct{ name, text, reason string }{
+		{"a forbid that fails", `permit(principal, action, resource); forbid(principal, action, resource)` + fails, "forbid-failed"},
+		{"a permit that fails", `permit(principal, action, resource); permit(principal, action, resource)` + fails, ""},
+		{"a permit that fails alone", `permit(principal, action, resource)` + fails, "not-permitted"},
+	} {
+		f := newFixture(t)
+		if _, err := f.a.SetTenantPolicies(t.Context(), f.peer.Tenant(), []authz.Source{{Name: "mine", Text: c.text}}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := f.try(f.peer, "GenerateCompletions", f.cus)
+		if got := f.reason(); got != c.reason || (err == nil) != (c.reason == "") {
+			t.Errorf("%s: %q, %v, want %q", c.name, got, err, c.reason)
+		}
+	}
+}
+
 func TestRejectedPolicies(t *testing.T) {
 	f := newFixture(t)
 	foreignID := tenant.NewCustomizationID()

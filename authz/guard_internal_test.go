@@ -50,6 +50,10 @@ func TestGuardAlone(t *testing.T) {
 		d, diag := cedar.Authorize(set.policies, entities, cedar.Request{Principal: user, Action: uidOf("Action", "ListCustomizations"), Resource: catalog, Context: types.Record{}})
 		return verdict(set, d, diag)
 	}
+	failed := cedar.Diagnostic{Errors: []cedar.DiagnosticError{{PolicyID: "nobody's"}}}
+	if got := verdict(a.base, cedar.Allow, failed); got != "forbid-failed" {
+		t.Errorf("an error in a policy that is not in the set: %q", got)
+	}
 	for name, set := range map[string]*set{"the service's": a.base, "a tenant's": a.tenants[own]} {
 		if got := decide(set, tenant.NewID().String()); got != "guard" {
 			t.Errorf("%s policies: a foreign resource: %q", name, got)
