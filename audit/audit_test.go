@@ -119,10 +119,16 @@ func TestEveryByteCounts(t *testing.T) {
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := audit.Verify(dir, nil); err == nil {
-			t.Fatalf("byte %d (%q) can be changed", i, good[i])
+		if _, err := audit.Verify(dir, nil); !told(err) {
+			t.Fatalf("byte %d (%q) is changed: %v", i, good[i], err)
 		}
 	}
+}
+
+// told reports whether an error says that the log is wrong, not that it could
+// not be read.
+func told(err error) bool {
+	return errors.Is(err, audit.ErrTampered) || errors.Is(err, audit.ErrTruncated) || errors.Is(err, audit.ErrNoCheckpoint)
 }
 
 func TestTampering(t *testing.T) {
@@ -136,16 +142,6 @@ func TestTampering(t *testing.T) {
 		"first record removed": {func(t *testing.T, d string) { lines(t, d, func(l []string) []string { return l[1:] }) }, audit.ErrTampered},
 		"records swapped": {func(t *testing.T, d string) {
 			lines(t, d, func(l []string) []string { l[1], l[2] = l[2], l[1]; return l })
-		}, audit.ErrTampered},
-		"a digest that is too long": {func(t *testing.T, d string) {
-			lines(t, d, func(l []string) []string {
-				long := strings.Replace(l[1], "{", `{"evidence":"`+strings.Repeat("0", 66)+`",`, 1)
-				if strings.Count(l[1], `"evidence"`) > 0 {
-					t.Fatal("the record has a digest already")
-				}
-				l[1] = long
-				return l
-			})
 		}, audit.ErrTampered},
 		"another log's records":    {func(t *testing.T, d string) { copyFile(t, d, other, "records.jsonl") }, audit.ErrTampered},
 		"another log's checkpoint": {func(t *testing.T, d string) { copyFile(t, d, other, "checkpoint") }, audit.ErrTampered},
@@ -163,6 +159,54 @@ func TestTampering(t *testing.T) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 		})
+	}
+}
+
+// Nothing follows the last record, so that no later one is broken by what is
+// wrong with it.
+func TestDigestThatIsTooLong(t *testing.T) {
+	for _, c := range []struct {
+		digits int
+		want   string
+	}{{64, "not those that were signed"}, {66, "a record's digest"}, {62, "a record's digest"}} {
+		dir := write(t, 2)
+		lines(t, dir, func(l []string) []string {
+			if strings.Contains(l[1], `"evidence"`) {
+				t.Fatal("the record has a digest already")
+			}
+			l[1] = strings.Replace(l[1], "{", `{"evidence":"`+strings.Repeat("0", c.digits)+`",`, 1)
+			return l
+		})
+		if _, err := audit.Verify(dir, nil); !errors.Is(err, audit.ErrTampered) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%d digits: %v", c.digits, err)
+		}
+	}
+}
+
+// The chain ends with the last record: only the signed tree tells that it was
+// edited. A log that is opened is signed again, edit and all, unless it is told
+// before.
+func TestOpenComparesWithTheCheckpoint(t *testing.T) {
+	dir := write(t, 3)
+	lines(t, dir, func(l []string) []string {
+		edited := strings.Replace(l[2], `"deny"`, `"allow"`, 1)
+		if edited == l[2] {
+			t.Fatalf("no denial in %s", l[2])
+		}
+		l[2] = edited
+		return l
+	})
+	for _, err := range audit.Read(dir) {
+		if err != nil {
+			t.Fatalf("the chain: %v", err)
+		}
+	}
+	l, err := audit.Open(dir, nil)
+	if !errors.Is(err, audit.ErrTampered) {
+		t.Errorf("opened: %v", err)
+	}
+	if err == nil {
+		l.Close()
 	}
 }
 
