@@ -3,10 +3,12 @@ package embedded_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -139,20 +141,74 @@ func TestEveryByteAndEveryCut(t *testing.T) {
 		if err := os.WriteFile(path, bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := read(path, b, m, key); err == nil {
-			t.Fatalf("%s %d: opened to %q", what, i, got)
+		if got, err := read(path, b, m, key); !errors.Is(err, retrieval.ErrDamaged) && !errors.Is(err, retrieval.ErrManifest) {
+			t.Fatalf("%s %d: %q, %v", what, i, got, err)
 		}
 	}
-	for i := 0; i < len(good); i += 7 {
-		bad := bytes.Clone(good)
-		bad[i] ^= 1 << (i % 8)
-		try("byte", i, bad)
+	for i := range good {
+		bits := []byte{1 << (i % 8)}
+		if len(good)-i < 200 { // the footer
+			bits = []byte{1, 2, 4, 8, 16, 32, 64, 128}
+		}
+		for _, bit := range bits {
+			bad := bytes.Clone(good)
+			bad[i] ^= bit
+			try("byte", i, bad)
+		}
 	}
 	for i := 0; i < len(good); i += 101 {
 		try("cut", i, good[:i])
 	}
 	try("appended", 0, append(bytes.Clone(good), 0))
 	try("prepended", 0, append([]byte{0}, good...))
+}
+
+// What lies between the last page and the footer is in neither: only the length
+// of the file tells.
+func TestLengthIsTheFooters(t *testing.T) {
+	path, b := filepath.Join(t.TempDir(), "s"), binding()
+	m := write(t, path, b, key, sample)
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4<<10 + 16
+	footer := len(good) / page * page
+	for _, n := range []int{0, 1, page} {
+		if err := os.WriteFile(path, slices.Concat(good[:footer], make([]byte, n), good[footer:]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var want error
+		if n > 0 {
+			want = retrieval.ErrDamaged
+		}
+		if got, err := read(path, b, m, key); !errors.Is(err, want) {
+			t.Errorf("%d bytes more: %q, %v", n, got, err)
+		}
+	}
+}
+
+// Nothing vouches for the length of a footer that is still to be read: one that
+// cannot be is refused before its digest is.
+func TestLengthOfTheFooter(t *testing.T) {
+	const longest = 64<<10 + 16
+	path, b := filepath.Join(t.TempDir(), "s"), binding()
+	for _, c := range []struct {
+		file, says int
+		want       error
+	}{
+		{64, 0, retrieval.ErrDamaged}, {64, 31, retrieval.ErrDamaged}, {64, 32, retrieval.ErrManifest},
+		{64, 64, retrieval.ErrManifest}, {64, 65, retrieval.ErrDamaged}, {2 << 10, 2<<10 + 1, retrieval.ErrDamaged}, {64, 1<<32 - 1, retrieval.ErrDamaged},
+		{longest + 1, longest, retrieval.ErrManifest}, {longest + 1, longest + 1, retrieval.ErrDamaged},
+	} {
+		end := binary.BigEndian.AppendUint32(make([]byte, c.file), uint32(c.says))
+		if err := os.WriteFile(path, append(end, "CLSTRSEG2\n"...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read(path, b, [32]byte{}, key); !errors.Is(err, c.want) {
+			t.Errorf("a footer of %d bytes in %d: %v", c.says, c.file, err)
+		}
+	}
 }
 
 func TestPagesCannotMove(t *testing.T) {
