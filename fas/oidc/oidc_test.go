@@ -182,6 +182,37 @@ func weakProof(token string) string {
 	return b64(head) + "." + b64(claims) + "." + b64(append(weak, make([]byte, 32)...))
 }
 
+// Of most of these the parser makes no header: the check stands behind it.
+func TestKeyOfAProof(t *testing.T) {
+	t.Parallel()
+	weak := append(ed25519.PublicKey{1}, make([]byte, 31)...)
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		h    jose.Header
+		want string
+	}{
+		{"no key", jose.Header{}, "one public key"},
+		{"a short key", jose.Header{JSONWebKey: &jose.JSONWebKey{Key: public[:31]}}, "one public key"},
+		{"a private key", jose.Header{JSONWebKey: &jose.JSONWebKey{Key: private}}, "one public key"},
+		{"a secret", jose.Header{JSONWebKey: &jose.JSONWebKey{Key: []byte("secret")}}, "one public key"},
+		{"a name beside it", jose.Header{JSONWebKey: &jose.JSONWebKey{Key: public}, KeyID: "k"}, "one public key"},
+		{"a key for which anybody signs", jose.Header{JSONWebKey: &jose.JSONWebKey{Key: weak}}, "anybody signs"},
+		{"the control", jose.Header{JSONWebKey: &jose.JSONWebKey{Key: public}}, ""},
+	} {
+		k, err := proofKey(c.h)
+		if c.want == "" && err == nil && public.Equal(k.Key) {
+			continue
+		}
+		if !errors.Is(err, ErrProof) || c.want == "" || !strings.Contains(err.Error(), c.want) || k.Key != nil {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
 func TestProofRefusals(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -65,13 +65,9 @@ func parseProof(text, token string) (*proof, error) {
 	if h.ExtraHeaders["typ"] != "dpop+jwt" {
 		return nil, fmt.Errorf("%w: type", ErrProof)
 	}
-	if h.JSONWebKey == nil || !h.JSONWebKey.Valid() || !h.JSONWebKey.IsPublic() || h.KeyID != "" {
-		return nil, fmt.Errorf("%w: it must hold one public key", ErrProof)
+	if p.key, err = proofKey(h); err != nil {
+		return nil, err
 	}
-	if k, ok := h.JSONWebKey.Key.(ed25519.PublicKey); ok && weakkey.Ed25519(k) {
-		return nil, fmt.Errorf("%w: a key for which anybody signs", ErrProof)
-	}
-	p.key = *h.JSONWebKey
 	sum, err := p.key.Thumbprint(crypto.SHA256)
 	if err != nil || copy(p.thumbprint[:], sum) != 32 {
 		return nil, fmt.Errorf("%w: thumbprint", ErrProof)
@@ -91,6 +87,18 @@ func parseProof(text, token string) (*proof, error) {
 	}
 	copy(p.body[:], b)
 	return p, p.target()
+}
+
+// proofKey is the key that a proof holds. The parser refuses weak keys too, but
+// does not promise to.
+func proofKey(h jose.Header) (jose.JSONWebKey, error) {
+	if h.JSONWebKey == nil || !h.JSONWebKey.Valid() || !h.JSONWebKey.IsPublic() || h.KeyID != "" {
+		return jose.JSONWebKey{}, fmt.Errorf("%w: it must hold one public key", ErrProof)
+	}
+	if k, ok := h.JSONWebKey.Key.(ed25519.PublicKey); ok && weakkey.Ed25519(k) {
+		return jose.JSONWebKey{}, fmt.Errorf("%w: a key for which anybody signs", ErrProof)
+	}
+	return *h.JSONWebKey, nil
 }
 
 // target takes the URL apart: scheme, host and path, and nothing else.
