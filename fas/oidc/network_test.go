@@ -21,7 +21,7 @@ func TestPrivateNetworks(t *testing.T) {
 	if err := p.try(t); !errors.Is(err, ErrConfig) || p.acme.asked.Load() != 0 {
 		t.Errorf("plain http: %v", err)
 	}
-	for _, url := range []string{"http://127.0.0.1:1/", "https://127.0.0.1:1/", "https://[::1]:1/", "https://10.0.0.1/", "https://169.254.169.254/",
+	for _, url := range []string{"https://127.0.0.1:1/", "https://[::1]:1/", "https://10.0.0.1/", "https://169.254.169.254/",
 		"https://[fe80::1]/", "https://[fd00::1]/", "https://[::ffff:127.0.0.1]:1/", "https://localhost:1/",
 		"https://100.100.100.200/", "https://[64:ff9b::a9fe:a9fe]/", "https://[fec0::1%25lo]/"} {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -41,6 +41,37 @@ func TestPrivateNetworks(t *testing.T) {
 	}
 	if err := checkIssuer("https://login.example.com/tenant", false); err != nil {
 		t.Error(err)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Keys are not fetched over what anybody on the way can change, whatever the
+// address: a document may name any URL for them.
+func TestPlainHTTP(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		private bool
+		url     string
+		want    error
+	}{
+		{false, "http://8.8.8.8/jwks", errForbidden}, {false, "HTTP://login.example.com/jwks", errForbidden},
+		{false, "https://8.8.8.8/jwks", nil}, {true, "http://127.0.0.1/jwks", nil},
+	} {
+		client, asked := newClient(c.private), false
+		client.Transport.(*bounded).base = roundTripper(func(*http.Request) (*http.Response, error) {
+			asked = true
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+		})
+		res, err := client.Get(c.url)
+		if err == nil {
+			res.Body.Close()
+		}
+		if !errors.Is(err, c.want) || asked != (c.want == nil) {
+			t.Errorf("%s, with private networks %t: asked %t, %v", c.url, c.private, asked, err)
+		}
 	}
 }
 
