@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -182,7 +183,9 @@ func TestFaultyServer(t *testing.T) {
 		"no ciphertext":       {200, answer(key, ""), kmsctx.ErrUnavailable},
 		"unsealed ciphertext": {200, answer(key, "AAAA"), kmsctx.ErrUnavailable},
 		"version 0":           {200, answer(key, "vault:v0:AAAA"), kmsctx.ErrUnavailable},
-		"too long":            {200, `{"data":{"plaintext":"` + strings.Repeat("A", 100_000) + `"}}`, kmsctx.ErrUnavailable},
+		"too long":            {200, blanks(64<<10+1, answer(key, "vault:v1:AAAA")), kmsctx.ErrUnavailable},
+		"much too long":       {200, blanks(1<<20, answer(key, "vault:v1:AAAA")), kmsctx.ErrUnavailable},
+		"as long as may be":   {200, blanks(64<<10, answer(key, "vault:v1:AAAA")), nil},
 		"the control":         {200, answer(key, "vault:v1:AAAA"), nil},
 	} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -215,6 +218,35 @@ func TestFaultyServer(t *testing.T) {
 	defer cancel()
 	if _, err := r.GenerateDataKey(over, ec(t)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a caller that does not wait: %v", err)
+	}
+}
+
+// blanks makes a text n bytes long and changes nothing of its JSON.
+func blanks(n int, s string) string { return strings.Repeat(" ", n-len(s)) + s }
+
+type endless struct{ read int }
+
+func (e *endless) Read(b []byte) (int, error) {
+	if e.read += len(b); e.read > 1<<20 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	return copy(b, strings.Repeat(" ", len(b))), nil
+}
+func (e *endless) Close() error { return nil }
+func (e *endless) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: e}, nil
+}
+
+// An answer without an end is not read to it.
+func TestEndlessAnswer(t *testing.T) {
+	t.Parallel()
+	e := &endless{}
+	r, err := transit.New("https://bao.example:8200", secret("t"), "k", &transit.Options{Transport: e})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.GenerateDataKey(t.Context(), ec(t)); !errors.Is(err, kmsctx.ErrUnavailable) || e.read > 1<<20 {
+		t.Errorf("%d bytes were read: %v", e.read, err)
 	}
 }
 
