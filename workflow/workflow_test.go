@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -382,6 +383,35 @@ func TestTampering(t *testing.T) {
 	}
 }
 
+// A record is refused for itself, before the head is compared: the first of a
+// run is read without the others.
+func TestRecordIsStrict(t *testing.T) {
+	parse := func(body string) error {
+		sum := link([32]byte{}, "id", []byte(body))
+		_, _, err := parseRecord([32]byte{}, "id", 7, append(sum[:], body...))
+		return err
+	}
+	if err := parse(`{"seq":7,"kind":"do","time":"2026-01-02T03:04:05Z","step":64}`); err != nil {
+		t.Errorf("the control: %v", err)
+	}
+	for name, body := range map[string]string{
+		"another number": `{"seq":8,"kind":"do","time":"2026-01-02T03:04:05Z","step":0}`,
+		"step below":     `{"seq":7,"kind":"do","time":"2026-01-02T03:04:05Z","step":-1}`,
+		"step above":     `{"seq":7,"kind":"do","time":"2026-01-02T03:04:05Z","step":65}`,
+		"unknown field":  `{"seq":7,"kind":"do","time":"2026-01-02T03:04:05Z","step":0,"x":1}`,
+		"long data":      `{"seq":7,"kind":"do","time":"2026-01-02T03:04:05Z","step":0,"data":"` + base64.StdEncoding.EncodeToString(make([]byte, MaxState+1)) + `"}`,
+		"not JSON":       `x`,
+	} {
+		if err := parse(body); !errors.Is(err, ErrTampered) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	sum := link([32]byte{1}, "id", []byte(`{"seq":7,"step":0}`))
+	if _, _, err := parseRecord([32]byte{}, "id", 7, append(sum[:], `{"seq":7,"step":0}`...)); !errors.Is(err, ErrTampered) {
+		t.Errorf("after another record: %v", err)
+	}
+}
+
 func TestOrderIsEnforced(t *testing.T) {
 	for name, rs := range map[string][]record{
 		"no start":     {{Kind: kindDo}},
@@ -390,19 +420,22 @@ func TestOrderIsEnforced(t *testing.T) {
 		"done undone":  {{Kind: kindStart}, {Kind: kindDone}},
 		"early undo":   {{Kind: kindStart}, {Kind: kindDo}, {Kind: kindUndo}},
 		"wrong undo":   {{Kind: kindStart}, {Kind: kindDo}, {Kind: kindGiveUp}, {Kind: kindUndo, Step: 1}},
+		"wrong undone": {{Kind: kindStart}, {Kind: kindDo}, {Kind: kindGiveUp}, {Kind: kindUndone, Step: 1}},
+		"early undone": {{Kind: kindStart}, {Kind: kindDo}, {Kind: kindUndone}},
+		"other done":   {{Kind: kindStart}, {Kind: kindDo}, {Kind: kindDone, Step: 1}},
+		"done twice":   {{Kind: kindStart}, {Kind: kindDo}, {Kind: kindDone}, {Kind: kindDone}},
+		"late do":      {{Kind: kindStart}, {Kind: kindDo}, {Kind: kindGiveUp}, {Kind: kindDo}},
+		"late undo":    {{Kind: kindStart}, {Kind: kindDo}, {Kind: kindDone}, {Kind: kindUndo}},
 		"end early":    {{Kind: kindStart}, {Kind: kindDo}, {Kind: kindGiveUp}, {Kind: kindEnd}},
 		"after end":    {{Kind: kindStart}, {Kind: kindEnd}, {Kind: kindCancel}},
 		"unknown":      {{Kind: kindStart}, {Kind: "x"}},
 	} {
 		var p progress
-		var err error
-		for _, r := range rs {
-			if err = p.add(r); err != nil {
-				break
+		for i, r := range rs {
+			err := p.add(r)
+			if last := i == len(rs)-1; last != errors.Is(err, ErrTampered) || last != (err != nil) {
+				t.Errorf("%s: record %d: %v", name, i, err)
 			}
-		}
-		if !errors.Is(err, ErrTampered) {
-			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
