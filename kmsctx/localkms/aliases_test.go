@@ -60,3 +60,30 @@ func TestAliasesAreDecidedToo(t *testing.T) {
 	must(t, remove(allowed))
 	must(t, create(allowed, mine))
 }
+
+// An alias that is there is moved by who may move it, and not made anew; it
+// names a key and no alias.
+func TestAliasesAreNotTaken(t *testing.T) {
+	t.Parallel()
+	s := service(t, t.TempDir(), nil)
+	first, second := createKey(t, s), createKey(t, s)
+	create := func(name, key string) error {
+		_, err := s.CreateAlias(ctx, admin, &localkms.AliasInput{AliasName: name, TargetKeyID: key})
+		return err
+	}
+	must(t, create("alias/a", first))
+	must(t, create("alias/b", second))
+	want(t, "again", create("alias/a", second), localkms.ErrExists)
+	want(t, "again, the same", create("alias/a", first), localkms.ErrExists)
+	for _, target := range []string{"alias/b", "arn:aws:kms:us-east-1:000000000000:alias/b"} {
+		want(t, "CreateAlias, to "+target, create("alias/c", target), localkms.ErrInvalid)
+		_, err := s.UpdateAlias(ctx, admin, &localkms.AliasInput{AliasName: "alias/a", TargetKeyID: target})
+		want(t, "UpdateAlias, to "+target, err, localkms.ErrInvalid)
+	}
+	for key, name := range map[string]string{first: "alias/a", second: "alias/b"} {
+		out, err := s.ListAliases(ctx, admin, &localkms.KeyPageInput{KeyID: key})
+		if err != nil || len(out.Aliases) != 1 || out.Aliases[0].AliasName != name || out.Aliases[0].TargetKeyID != key {
+			t.Errorf("%s: %v, %v", name, out, err)
+		}
+	}
+}

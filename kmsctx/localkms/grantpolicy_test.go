@@ -1,6 +1,8 @@
 package localkms_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cloisterdev/cloister/fas/policy"
@@ -54,6 +56,31 @@ func TestPoliciesDecideAboutGrants(t *testing.T) {
 		want(t, name, err, c.want)
 	}
 
+	typed := func(kind string) string {
+		return keyOf(t, s, everyone+","+deny("CreateGrant", `{"StringEquals":{"kms:GrantConstraintType":"`+kind+`"}}`))
+	}
+	noEquals, noSubset := typed("EncryptionContextEquals"), typed("EncryptionContextSubset")
+	unconstrained := keyOf(t, s, everyone+","+deny("CreateGrant", `{"Null":{"kms:GrantConstraintType":"true"}}`))
+	notAlices := keyOf(t, s, everyone+","+deny("CreateGrant", `{"StringEquals":{"kms:RetiringPrincipal":"`+alice.ARN+`"}}`))
+	for name, c := range map[string]struct {
+		key         string
+		constraints *localkms.Constraints
+		want        error
+	}{
+		"the type that is denied":               {noEquals, equals("tenant", "a"), localkms.ErrNotAuthorized},
+		"the other type":                        {noEquals, subset("tenant", "a"), nil},
+		"no type where one is denied":           {noEquals, nil, nil},
+		"a subset where it is denied":           {noSubset, subset("tenant", "a"), localkms.ErrNotAuthorized},
+		"equal where subsets are denied":        {noSubset, equals("tenant", "a"), nil},
+		"no type where one must be":             {unconstrained, nil, localkms.ErrNotAuthorized},
+		"a type where one must be":              {unconstrained, subset("tenant", "a"), nil},
+		"a retiring principal that is denied":   {notAlices, nil, localkms.ErrNotAuthorized},
+		"a retiring principal, in all the rest": {unconstrained, equals("tenant", "a"), nil},
+	} {
+		_, err := grant(alice, c.key, c.constraints)
+		want(t, name, err, c.want)
+	}
+
 	kept := keyOf(t, s, everyone+","+deny("RetireGrant", `{"StringEquals":{"kms:EncryptionContext:tenant":"kept"}}`))
 	token, err := grant(admin, kept, equals("tenant", "kept"))
 	must(t, err)
@@ -78,4 +105,82 @@ func TestPoliciesDecideAboutGrants(t *testing.T) {
 		must(t, err)
 		want(t, name+", the control", retire(who, token), nil)
 	}
+}
+
+// Whoever may end the grants of one key ends no other key's, and lists none.
+func TestGrantsAreTheirKeys(t *testing.T) {
+	t.Parallel()
+	s := service(t, t.TempDir(), nil)
+	mine := keyOf(t, s, `{"Effect":"Allow","Principal":{"AWS":"`+bob.ARN+`"},"Action":"kms:*","Resource":"*"}`)
+	theirs := createKey(t, s)
+	carol := localkms.Principal{ARN: account + "user/carol"}
+	grant := func(key string, to localkms.Principal) *localkms.CreatedGrant {
+		g, err := s.CreateGrant(ctx, admin, &localkms.CreateGrantInput{KeyID: key, GranteePrincipal: to.ARN, RetiringPrincipal: carol.ARN, Operations: []string{"Decrypt"}})
+		must(t, err)
+		return g
+	}
+	own, second, other := grant(mine, alice), grant(mine, carol), grant(theirs, alice)
+	retire := func(in localkms.RetireGrantInput) error {
+		_, err := s.RetireGrant(ctx, carol, &in)
+		return err
+	}
+	revoke := func(key, id string) error {
+		_, err := s.RevokeGrant(ctx, bob, &localkms.RevokeGrantInput{KeyID: key, GrantID: id})
+		return err
+	}
+	for name, c := range map[string]struct{ err, want error }{
+		"revoked under another key":          {revoke(mine, other.GrantID), localkms.ErrUnknown},
+		"revoked, the key is another's":      {revoke(theirs, other.GrantID), localkms.ErrNotAuthorized},
+		"revoked, no ID":                     {revoke(mine, ""), localkms.ErrGrantID},
+		"retired under another key":          {retire(localkms.RetireGrantInput{KeyID: mine, GrantID: other.GrantID}), localkms.ErrUnknown},
+		"retired, no ID":                     {retire(localkms.RetireGrantInput{KeyID: theirs}), localkms.ErrGrantID},
+		"retired, a long ID":                 {retire(localkms.RetireGrantInput{KeyID: theirs, GrantID: strings.Repeat("a", 129)}), localkms.ErrGrantID},
+		"retired, no key":                    {retire(localkms.RetireGrantInput{GrantID: other.GrantID}), localkms.ErrInvalid},
+		"retired, not an ARN":                {retire(localkms.RetireGrantInput{KeyID: "arn:x", GrantID: other.GrantID}), localkms.ErrARN},
+		"retired by a token and a key":       {retire(localkms.RetireGrantInput{GrantToken: other.GrantToken, KeyID: theirs}), localkms.ErrInvalid},
+		"retired by a token and another's":   {retire(localkms.RetireGrantInput{GrantToken: other.GrantToken, GrantID: own.GrantID}), localkms.ErrInvalid},
+		"retired by what is no token":        {retire(localkms.RetireGrantInput{GrantToken: other.GrantID}), localkms.ErrGrantToken},
+		"listed, who retires has no ARN":     {retirable(s, "carol"), localkms.ErrARN},
+		"listed, who retires is anybody":     {retirable(s, account+"user/*"), localkms.ErrARN},
+		"listed, who retires (the control)":  {retirable(s, carol.ARN), nil},
+		"listed by who may not list of keys": {listed(s, bob, theirs), localkms.ErrNotAuthorized},
+	} {
+		want(t, name, c.err, c.want)
+	}
+	list := func(in localkms.ListGrantsInput) (ids []string) {
+		out, err := s.ListGrants(ctx, admin, &in)
+		must(t, err)
+		for _, g := range out.Grants {
+			ids = append(ids, g.GrantID)
+		}
+		return ids
+	}
+	both := []string{own.GrantID, second.GrantID}
+	slices.Sort(both)
+	for name, c := range map[string]struct{ got, want []string }{
+		"one key's":       {list(localkms.ListGrantsInput{KeyID: mine}), both},
+		"the other's":     {list(localkms.ListGrantsInput{KeyID: theirs}), []string{other.GrantID}},
+		"by ID":           {list(localkms.ListGrantsInput{KeyID: mine, GrantID: own.GrantID}), []string{own.GrantID}},
+		"by another's ID": {list(localkms.ListGrantsInput{KeyID: mine, GrantID: other.GrantID}), nil},
+		"by grantee":      {list(localkms.ListGrantsInput{KeyID: mine, GranteePrincipal: carol.ARN}), []string{second.GrantID}},
+	} {
+		if !slices.Equal(c.got, c.want) {
+			t.Errorf("%s: %v, not %v", name, c.got, c.want)
+		}
+	}
+	if out, err := s.ListRetirableGrants(ctx, admin, &localkms.ListRetirableGrantsInput{RetiringPrincipal: alice.ARN}); err != nil || len(out.Grants) != 0 {
+		t.Errorf("whom nobody let retire: %v, %v", out, err)
+	}
+	want(t, "revoked", revoke(mine, own.GrantID), nil)
+	want(t, "retired", retire(localkms.RetireGrantInput{KeyID: theirs, GrantID: other.GrantID}), nil)
+}
+
+func retirable(s *localkms.Service, who string) error {
+	_, err := s.ListRetirableGrants(ctx, admin, &localkms.ListRetirableGrantsInput{RetiringPrincipal: who})
+	return err
+}
+
+func listed(s *localkms.Service, who localkms.Principal, key string) error {
+	_, err := s.ListGrants(ctx, who, &localkms.ListGrantsInput{KeyID: key})
+	return err
 }

@@ -3,6 +3,7 @@ package localkms_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
@@ -12,12 +13,18 @@ func TestLimits(t *testing.T) {
 	t.Parallel()
 	s := service(t, t.TempDir(), &localkms.Options{Limits: localkms.Limits{Keys: 2, Aliases: 1, Tags: 2, Rotations: 2}})
 	key := createKey(t, s)
-	createKey(t, s)
+	other := createKey(t, s)
 	_, err := s.CreateKey(ctx, admin, &localkms.CreateKeyInput{})
 	want(t, "a third key", err, localkms.ErrLimit)
 	for i, w := range []error{nil, localkms.ErrLimit} {
 		_, err = s.CreateAlias(ctx, admin, &localkms.AliasInput{AliasName: fmt.Sprint("alias/", i), TargetKeyID: key})
 		want(t, "alias", err, w)
+	}
+	_, err = s.CreateAlias(ctx, admin, &localkms.AliasInput{AliasName: "alias/other", TargetKeyID: other})
+	must(t, err)
+	for target, w := range map[string]error{other: nil, key: localkms.ErrLimit} {
+		_, err = s.UpdateAlias(ctx, admin, &localkms.AliasInput{AliasName: "alias/other", TargetKeyID: target})
+		want(t, "an alias that moves", err, w)
 	}
 	_, err = s.TagResource(ctx, admin, &localkms.TagInput{KeyID: key, Tags: []localkms.Tag{{"a", "1"}, {"b", "2"}, {"c", "3"}}})
 	want(t, "three tags", err, localkms.ErrLimit)
@@ -67,8 +74,14 @@ func TestPages(t *testing.T) {
 		_, err := s.ListGrants(ctx, admin, &localkms.ListGrantsInput{KeyID: key, PageInput: localkms.PageInput{Limit: &n}})
 		want(t, fmt.Sprint("a page of ", n), err, localkms.ErrInvalid)
 	}
-	_, err := s.ListGrants(ctx, admin, &localkms.ListGrantsInput{KeyID: key, PageInput: localkms.PageInput{Marker: "a\x00"}})
-	want(t, "not a marker", err, localkms.ErrMarker)
+	for marker, w := range map[string]error{"a\x00": localkms.ErrMarker, strings.Repeat("a", 1025): localkms.ErrMarker, strings.Repeat("a", 1024): nil} {
+		_, err := s.ListGrants(ctx, admin, &localkms.ListGrantsInput{KeyID: key, PageInput: localkms.PageInput{Marker: marker}})
+		want(t, "a marker of "+fmt.Sprint(len(marker)), err, w)
+	}
+	out, err := s.ListGrants(ctx, admin, &localkms.ListGrantsInput{KeyID: key, PageInput: localkms.PageInput{Marker: "~"}})
+	if err != nil || len(out.Grants) != 0 {
+		t.Errorf("behind the last: %v, %v", out, err)
+	}
 }
 
 func BenchmarkDecrypt(b *testing.B) {

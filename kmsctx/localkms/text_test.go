@@ -77,6 +77,16 @@ func TestMuchToDecideBy(t *testing.T) {
 	encrypt(t, s, key, nil)
 }
 
+func TestTagsThatAreNone(t *testing.T) {
+	t.Parallel()
+	s := service(t, t.TempDir(), nil)
+	key := createKey(t, s)
+	_, err := s.TagResource(ctx, admin, &localkms.TagInput{KeyID: key})
+	want(t, "no tags", err, localkms.ErrInvalid)
+	_, err = s.UntagResource(ctx, admin, &localkms.UntagInput{KeyID: key})
+	want(t, "no keys of tags", err, localkms.ErrInvalid)
+}
+
 // Policies compare the keys of contexts and tags without case in all letters. A
 // name is found in whatever case it is sent, and two that are one are refused.
 func TestCaseOfOtherLetters(t *testing.T) {
