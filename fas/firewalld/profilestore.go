@@ -11,6 +11,8 @@ import (
 
 	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/fas"
+	"github.com/cloisterdev/cloister/fas/localsts"
+	"github.com/cloisterdev/cloister/fas/policy"
 	"github.com/cloisterdev/cloister/fas/profile"
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -23,7 +25,8 @@ import (
 //
 // The firewall's directory keeps the versions that were in force. Without them,
 // where they once were, it is refused with [profile.ErrStore]. What comes into
-// force and what does not is recorded as firewall.profile. Close the store after
+// force and what does not is recorded as firewall.profile; a profile with a
+// condition that [localsts.CheckPolicy] refuses does not. Close the store after
 // the server.
 func OpenProfiles(dir string, root tenant.Secret, profiles, keyring string, rec audit.Recorder) (*profile.Store, error) {
 	if rec == nil || profiles == "" || keyring == "" {
@@ -65,7 +68,17 @@ func OpenProfiles(dir string, root tenant.Secret, profiles, keyring string, rec 
 	if err != nil {
 		return nil, err
 	}
-	return profile.OpenStore(profiles, state, keys, func(c profile.Change) { recordProfile(rec, c) }, nil)
+	return profile.OpenStore(profiles, state, keys, func(c profile.Change) { recordProfile(rec, c) }, &profile.StoreOptions{Check: decidable})
+}
+
+// decidable refuses a profile with a condition that the sessions of this
+// firewall could not be decided by: none would be made under it.
+func decidable(v *profile.Verified) error {
+	d, err := policy.Parse(v.Profile().Allow)
+	if err != nil {
+		return fmt.Errorf("%w: %w", profile.ErrMalformed, err)
+	}
+	return localsts.CheckPolicy(d)
 }
 
 // within reports whether a path is that of a directory or below it, whatever
@@ -106,7 +119,7 @@ func recordProfile(rec audit.Recorder, c profile.Change) {
 }
 
 func changeReason(err error) string {
-	for reason, is := range map[string]error{"malformed": profile.ErrMalformed, "unapproved": profile.ErrUnapproved, "not-valid-now": profile.ErrExpired,
+	for reason, is := range map[string]error{"condition": localsts.ErrCondition, "malformed": profile.ErrMalformed, "unapproved": profile.ErrUnapproved, "not-valid-now": profile.ErrExpired,
 		"older": profile.ErrRollback, "withdrawn": profile.ErrUnknown} {
 		if errors.Is(err, is) {
 			return reason

@@ -77,9 +77,14 @@ func (k *teams) heard() []string {
 // put writes a version that the first n teams signed.
 func (k *teams) put(version, n int) {
 	k.t.Helper()
+	k.putAllow(version, n, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::*"}]}`)
+}
+
+func (k *teams) putAllow(version, n int, allow string) {
+	k.t.Helper()
 	now := time.Now().UTC().Truncate(time.Second)
 	env, err := profile.New(profile.Profile{ID: firewalld.SourceProfile, Version: version, Operations: []string{"/CreateCustomization"}, Callers: []string{profile.AnyCaller},
-		Allow: json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::*"}]}`),
+		Allow: json.RawMessage(allow),
 		Bind:  "/dataReference/s3Reference/uri", TTL: 600, NotBefore: now.Add(-time.Minute), NotAfter: now.Add(time.Hour)})
 	k.ok(err)
 	for _, seed := range k.seeds[:n] {
@@ -194,5 +199,32 @@ func TestProfilesOfTheTeams(t *testing.T) {
 	k.ok(os.Remove(filepath.Join(k.dir, "profiles.state")))
 	if s, err := k.open(); s != nil || !errors.Is(err, profile.ErrStore) {
 		t.Errorf("%v, %v", s, err)
+	}
+}
+
+// What the teams approved and no session could be decided by does not come into
+// force, and the record names it; what was in force stays.
+func TestProfilesThatNobodyCanDecide(t *testing.T) {
+	t.Parallel()
+	k := newTeams(t)
+	k.put(1, 3)
+	s, err := k.open()
+	k.ok(err)
+	defer func() { k.ok(s.Close()) }()
+	k.heard()
+	k.putAllow(2, 3, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::*"},`+
+		`{"Effect":"Deny","Action":"s3:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}]}`)
+	k.ok(s.Reload())
+	if got := k.heard(); len(got) != 1 || got[0] != "source.json condition" {
+		t.Errorf("recorded: %q", got)
+	}
+	v, err := s.Get(firewalld.SourceProfile)
+	if err != nil || v.Profile().Version != 1 {
+		t.Errorf("in force: %+v, %v", v, err)
+	}
+	k.putAllow(3, 3, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::*","Condition":{"DateLessThan":{"aws:CurrentTime":"2100-01-01T00:00:00Z"}}}]}`)
+	k.ok(s.Reload())
+	if v, err := s.Get(firewalld.SourceProfile); err != nil || v.Profile().Version != 3 {
+		t.Errorf("control: %+v, %v", v, err)
 	}
 }

@@ -47,6 +47,7 @@ type Store struct {
 	dir, state string
 	keys       Keyring
 	notify     func(Change)
+	check      func(*Verified) error
 
 	mu     sync.Mutex // one reload at a time
 	seen   map[string]look
@@ -70,6 +71,9 @@ type StoreOptions struct {
 	// Every is how often the directory is read. Zero means 10 s; negative means
 	// only when [Store.Reload] is called.
 	Every time.Duration
+	// Check is what must hold besides for a profile to come into force, such as
+	// that those who enforce it can decide by its conditions. Nil means nothing.
+	Check func(*Verified) error
 }
 
 // OpenStore reads the profiles of a directory. The state file, outside of that
@@ -102,7 +106,7 @@ func OpenStore(dir, state string, keys Keyring, notify func(Change), opts *Store
 	for r, k := range keys {
 		own[r] = slices.Clone(k)
 	}
-	s := &Store{dir: dir, state: state, keys: own, notify: notify, seen: map[string]look{}, marks: marks, holder: map[string]string{}, stop: make(chan struct{})}
+	s := &Store{dir: dir, state: state, keys: own, notify: notify, check: opts.Check, seen: map[string]look{}, marks: marks, holder: map[string]string{}, stop: make(chan struct{})}
 	s.force.Store(&map[string]*Verified{})
 	if err := s.Reload(); err != nil {
 		return nil, err
@@ -265,6 +269,9 @@ func (s *Store) list() ([]found, error) {
 		if f.body, f.err = readSmall(filepath.Join(s.dir, e.Name())); f.err == nil {
 			if f.v, f.err = approved(f.body, s.keys); f.err == nil {
 				f.err = f.v.Err(time.Now())
+			}
+			if f.err == nil && s.check != nil {
+				f.err = s.check(f.v)
 			}
 		}
 		out = append(out, f)
