@@ -102,6 +102,8 @@ func (s *stub) Verify(_ context.Context, raw []byte, _ time.Time) (fas.Identity,
 		return s.id, s.claim, nil
 	case "late":
 		return s.id, s.claim, fas.ErrTime
+	case "away":
+		return s.id, s.claim, fas.ErrUnavailable
 	}
 	return s.id, s.claim, errors.New("wrong word")
 }
@@ -143,6 +145,7 @@ func TestSchemes(t *testing.T) {
 	}{
 		"a wrong word":           {"bad", func() {}, fas.ErrDenied, "bad-signature"},
 		"at the wrong time":      {"late", func() {}, fas.ErrDenied, "wrong-time"},
+		"nobody to ask":          {"away", func() {}, fas.ErrDenied, "verifier-unavailable"},
 		"no user":                {"good", func() { v.id.User = tenant.UserID{} }, fas.ErrDenied, "no-caller"},
 		"nobody":                 {"good", func() { v.id = fas.Identity{} }, fas.ErrDenied, "bad-signature"},
 		"a tenant that is not":   {"good", func() { v.id.Tenant = tenant.NewID() }, fas.ErrDenied, "bad-signature"},

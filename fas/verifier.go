@@ -12,17 +12,18 @@ import (
 // Verifier decides about the evidence of one scheme, inside the firewall. It
 // reads raw again and knows nothing of what a front end made of it. An error,
 // whatever it is, is a refusal: the caller is told [ErrDenied], and the audit
-// log the reason that the error wraps: [ErrTime] or [ErrAudience], and "bad
-// signature" for every other. The claim beside an error is for the record
-// only. Verify is called concurrently.
+// log the reason that the error wraps: [ErrTime], [ErrAudience] or
+// [ErrUnavailable], and "bad signature" for every other. The claim beside an
+// error is for the record only. Verify is called concurrently.
 type Verifier interface {
 	Verify(ctx context.Context, raw []byte, now time.Time) (Identity, Claim, error)
 }
 
 // Reasons of a [Verifier] that the audit log tells apart. No caller sees them.
 var (
-	ErrTime     = errors.New("fas: signed at the wrong time")
-	ErrAudience = errors.New("fas: signed for somebody else")
+	ErrTime        = errors.New("fas: signed at the wrong time")
+	ErrAudience    = errors.New("fas: signed for somebody else")
+	ErrUnavailable = errors.New("fas: who could say is not to be had")
 )
 
 // sigv4Verifier verifies SigV4 evidence against the secrets of access keys.
@@ -68,6 +69,8 @@ func reasonOf(err error) string {
 		return "wrong-time"
 	case errors.Is(err, ErrAudience):
 		return "wrong-scope"
+	case errors.Is(err, ErrUnavailable):
+		return "verifier-unavailable"
 	case errors.Is(err, ErrNoEvidence), errors.Is(err, sigv4.ErrMalformed):
 		return "malformed-evidence"
 	}

@@ -96,6 +96,8 @@ func (s scheme) Verify(ctx context.Context, raw []byte, now time.Time) (fas.Iden
 		return fas.Identity{}, claim, fmt.Errorf("%w: %w", fas.ErrTime, err)
 	case errors.Is(err, ErrAudience), errors.Is(err, ErrRegion):
 		return fas.Identity{}, claim, fmt.Errorf("%w: %w", fas.ErrAudience, err)
+	case errors.Is(err, ErrService):
+		return fas.Identity{}, claim, fmt.Errorf("%w: %w", fas.ErrUnavailable, err)
 	case err != nil:
 		return fas.Identity{}, claim, err
 	}

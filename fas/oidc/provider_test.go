@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cloisterdev/cloister/fas"
 )
 
 func (p *place) try(t testing.TB) error {
@@ -84,7 +86,7 @@ func TestProviderFails(t *testing.T) {
 				c.answer = text(`{"issuer":"` + p.acme.srv.URL + `","jwks_uri":"http://169.254.169.254/jwks"}`)
 			}
 			p.acme.set(only(c.path, c.answer))
-			if err := p.try(t); !errors.Is(err, c.want) {
+			if err := p.try(t); !errors.Is(err, c.want) || errors.Is(err, fas.ErrUnavailable) != (c.want == ErrKeys) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 			p.acme.set(nil)

@@ -120,6 +120,8 @@ func (v *Verifier) Verify(ctx context.Context, raw []byte, now time.Time) (fas.I
 		err = fmt.Errorf("%w: %w", fas.ErrTime, err)
 	case errors.Is(err, ErrIssuer), errors.Is(err, ErrRequest):
 		err = fmt.Errorf("%w: %w", fas.ErrAudience, err)
+	case errors.Is(err, ErrKeys):
+		err = fmt.Errorf("%w: %w", fas.ErrUnavailable, err)
 	}
 	if err != nil {
 		return fas.Identity{}, c, err
