@@ -323,6 +323,51 @@ func TestEventRules(t *testing.T) {
 	}
 }
 
+// A log whose signing key is gone is not written on, and nothing that verifies it
+// is overwritten; with the key it goes on.
+func TestSigningKeyIsGone(t *testing.T) {
+	dir := write(t, 2)
+	key := filepath.Join(dir, "signing.key")
+	public, err := os.ReadFile(filepath.Join(dir, "verifier.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(key, key+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{"", "checkpoint", "records.jsonl"} {
+		if gone != "" {
+			if err := os.Rename(filepath.Join(dir, gone), filepath.Join(dir, gone+"-away")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if l, err := audit.Open(dir, nil); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "signing.key") || l != nil {
+			t.Errorf("without %q too: %v", gone, err)
+		}
+		if gone != "" {
+			if err := os.Rename(filepath.Join(dir, gone+"-away"), filepath.Join(dir, gone)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if now, err := os.ReadFile(filepath.Join(dir, "verifier.key")); err != nil || !bytes.Equal(now, public) {
+		t.Errorf("the public key was overwritten: %v", err)
+	}
+	if err := os.Rename(key+"-away", key); err != nil {
+		t.Fatal(err)
+	}
+	l, err := audit.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(l.Record(t.Context(), event("after")), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := audit.Verify(dir, &audit.VerifyOptions{PublicKey: strings.TrimSpace(string(public))}); err != nil || r.Signed != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // The longest event that is accepted can be written and read: one that could
 // not would end the log.
 func TestLongestEvent(t *testing.T) {

@@ -116,6 +116,13 @@ func lockDir(dir string) (unlock func() error, err error) {
 func signer(dir string) (note.Signer, error) {
 	b, err := os.ReadFile(filepath.Join(dir, keyFile))
 	if errors.Is(err, os.ErrNotExist) {
+		// Another key beside a log would make its checkpoint one of somebody else,
+		// and put the public key in its place that still verifies it.
+		for _, name := range []string{recordsFile, checkpointFile} {
+			if i, serr := os.Stat(filepath.Join(dir, name)); serr == nil && i.Size() > 0 {
+				return nil, fmt.Errorf("audit: %s is missing beside a log: put it back, or move the log away to begin another: %w", filepath.Join(dir, keyFile), err)
+			}
+		}
 		skey, vkey, err := note.GenerateKey(rand.Reader, keyName)
 		if err != nil {
 			return nil, err

@@ -26,6 +26,7 @@
 //	ErrSignature     unknown access key, or a signature that does not match
 //	ErrScope         signed for another region or service
 //	ErrSkew          signed too long ago, or in the future; ErrExpired
+//	ErrConfig        a verifier, handler or signer without one of its parts
 //
 // A refusal while reading is a [*ParseError], which names the part. Presigned
 // requests, unsigned payloads and SigV4A are refused unless they are switched

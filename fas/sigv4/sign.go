@@ -27,11 +27,32 @@ type Credentials struct {
 	RegionSet string
 }
 
+// check names what is missing: a signature without it is one that everybody
+// refuses, with no word of why.
+func (c Credentials) check() error {
+	switch {
+	case c.AccessKeyID == "":
+		return refuse("credentials without an access key ID", ErrConfig)
+	case c.Region == "" && c.RegionSet == "":
+		return refuse("credentials without a region", ErrConfig)
+	case c.Service == "":
+		return refuse("credentials without a service", ErrConfig)
+	}
+	return nil
+}
+
 // SignRequest signs a client request over its host, content type, all X-Amz-*
 // headers and its body. It sets X-Amz-Date and X-Amz-Content-Sha256. The
 // request's path must already be in its escaped wire form. A + in the query is
-// written as %20, which is how servers read it.
+// written as %20, which is how servers read it. Credentials without access key ID,
+// region or service are refused with [ErrConfig].
 func SignRequest(r *http.Request, body []byte, c Credentials, at time.Time) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
 	sum := sha256.Sum256(body)
 	payload := hex.EncodeToString(sum[:])
 	e := newClaim(c, at)
@@ -57,8 +78,12 @@ func SignRequest(r *http.Request, body []byte, c Credentials, at time.Time) erro
 // from one to seven days, or else [ErrExpires]. It changes r.URL.RawQuery. What
 // else is in r.Header under Content-Type or X-Amz-* is signed too and must be
 // sent along. For the service "s3" the payload is unsigned, as S3 wants it;
-// otherwise body is what must be sent.
+// otherwise body is what must be sent. Credentials are refused as by
+// [SignRequest].
 func Presign(r *http.Request, body []byte, c Credentials, at time.Time, life time.Duration) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	seconds := int(life / time.Second)
 	if seconds < 1 || life > maxExpires*time.Second {
 		return refuse("X-Amz-Expires", ErrExpires)

@@ -62,3 +62,21 @@ func TestClone(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// A body that ended early is not the body that was meant.
+func TestLengthsThatDiffer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		length int64
+		ok     bool
+	}{"longer": {10, false}, "shorter": {2, false}, "as long": {5, true}, "not said": {-1, true}, "left at zero": {0, true}} {
+		r, err := http.NewRequest(http.MethodPost, "http://x/", io.NopCloser(strings.NewReader("short")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ContentLength = c.length
+		if _, body, err := Clone(r); (err == nil) != c.ok || c.ok != (string(body) == "short") {
+			t.Errorf("%s: %q, %v", name, body, err)
+		}
+	}
+}
