@@ -211,6 +211,10 @@ func (p *Pool) Close() error {
 	return nil
 }
 
+// leaving is how long a worker may take to end after its answer: on a machine
+// that is busy the kernel's work alone may take seconds.
+const leaving = 10 * time.Second
+
 func (w *worker) run(ctx context.Context, j Job, maxMessage int) (Result, error) {
 	if w.used {
 		return Result{}, ErrUsed
@@ -241,7 +245,7 @@ func (w *worker) run(ctx context.Context, j Job, maxMessage int) (Result, error)
 	}
 	select {
 	case <-w.exited:
-	case <-time.After(2 * time.Second):
+	case <-time.After(leaving):
 		return Result{}, fmt.Errorf("%w: worker stayed after its answer", ErrAttestation)
 	}
 	a.Ended = time.Now()
