@@ -33,9 +33,10 @@ type ahead struct {
 	now    map[tenant.UserID]time.Time
 }
 
-// aheadStep is how much further than asked a horizon is extended, so that one
-// whose clock is ahead costs a durable write once in a while.
-const aheadStep = 10 * time.Second
+// aheadStep is how much further than asked a horizon is extended: one whose clock
+// is ahead costs a durable write a second, and all callers of that user are
+// refused for as much longer after a restart.
+const aheadStep = time.Second
 
 func (f *Firewall) openHorizons() (err error) {
 	f.ahead.now = map[tenant.UserID]time.Time{}
@@ -62,7 +63,7 @@ func (f *Firewall) forgotten(v *verified) bool {
 	}
 	f.ahead.mu.RLock()
 	defer f.ahead.mu.RUnlock()
-	return v.once && !at.After(f.ahead.before[v.caller.User()])
+	return !at.After(f.ahead.before[v.caller.User()])
 }
 
 var errAhead = errors.New("fas: dated after now, and nobody keeps that it was used")
@@ -70,7 +71,11 @@ var errAhead = errors.New("fas: dated after now, and nobody keeps that it was us
 // extend keeps, for the next process, that evidence that is dated after now is
 // about to be used.
 func (f *Firewall) extend(ctx context.Context, v *verified) error {
-	if !v.once || f.replay.Durable() || !v.claim.Time.After(v.now) {
+	soon := v.now
+	if !v.once {
+		soon = soon.Add(max(0, f.c.ReadReplay)) // until then a read is answered again anyway
+	}
+	if f.replay.Durable() || !v.claim.Time.After(soon) {
 		return nil
 	}
 	if f.c.Horizons == nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ func TestClocksAheadAcrossRestarts(t *testing.T) {
 	}
 	open()
 	w.key = w.another("acme")
-	right := w.another("globex")
+	right, reader := w.another("globex"), w.another("initech")
 	ask := func(ev fas.Evidence) error {
 		_, err := w.srv.AssumeOwn(context.Background(), ev, fas.Request{RequestID: tenant.NewRequestID()})
 		return err
@@ -35,20 +36,22 @@ func TestClocksAheadAcrossRestarts(t *testing.T) {
 	ahead := w.evidence("CreateCustomization", time.Now().Add(25*time.Second))
 	nearer := w.evidence("CreateCustomization", time.Now().Add(20*time.Second))
 	late := w.by(right, "CreateCustomization", []byte(`{"n":1}`), time.Now())
+	read := w.by(reader, "ListCustomizations", []byte(`{"n":1}`), time.Now().Add(25*time.Second))
 	w.ok(ask(ahead))
 	w.ok(ask(nearer))
 	w.ok(ask(late))
+	w.ok(ask(read))
 	for range 2 { // and across the one after
 		w.ok(w.srv.Close())
 		open()
-		for name, ev := range map[string]fas.Evidence{"ahead": ahead, "ahead, and nearer": nearer, "of the second before": late} {
+		for name, ev := range map[string]fas.Evidence{"ahead": ahead, "ahead, and nearer": nearer, "of the second before": late, "a read ahead": read} {
 			w.refused(name, ask(ev), fas.ErrDenied)
 		}
-		if got := rec.reasons(); len(got) < 3 || got[len(got)-1] != "before-start" {
+		if got := rec.reasons(); len(got) < 4 || got[len(got)-1] != "before-start" {
 			t.Errorf("recorded: %v", got)
 		}
 		w.ok(ask(w.by(right, "CreateCustomization", []byte(`{"n":"`+tenant.NewRequestID().String()+`"}`), time.Now())))
-		w.ok(ask(w.evidence("ListCustomizations", time.Now())))
+		w.ok(ask(w.by(right, "ListCustomizations", []byte(`{"n":"`+tenant.NewRequestID().String()+`"}`), time.Now())))
 	}
 	w.ok(w.srv.Close())
 }
@@ -74,6 +77,8 @@ func TestClocksAheadWithoutHorizons(t *testing.T) {
 		at       time.Duration
 		want     error
 	}{
+		"a read, and nobody keeps it":          {nil, false, 11 * time.Second, fas.ErrReplayed},
+		"a read that is answered again anyway": {nil, false, 2 * time.Second, nil},
 		"nobody keeps it":                      {nil, false, 10 * time.Second, fas.ErrReplayed},
 		"it could not be kept":                 {forgetful{errors.New("disk full")}, false, 10 * time.Second, fas.ErrReplayed},
 		"the second of the start":              {nil, false, 0, fas.ErrDenied},
@@ -105,7 +110,10 @@ func TestClocksAheadWithoutHorizons(t *testing.T) {
 		if c.want == nil {
 			now = time.Now().Truncate(time.Second) // of after the start, should that be another second
 		}
-		v.claim.Path, v.claim.Time = "/CreateCustomization", now.Add(c.at)
+		v.claim.Time = now.Add(c.at)
+		if !strings.HasPrefix(name, "a read") {
+			v.claim.Path = "/CreateCustomization"
+		}
 		ev, err := fas.NewEvidence("stub", []byte("good"), someClaim())
 		if err != nil {
 			t.Fatal(err)

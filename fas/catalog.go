@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cloisterdev/cloister/audit"
+	"github.com/cloisterdev/cloister/authz"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -86,8 +87,13 @@ func (f *Firewall) create(ctx context.Context, id tenant.SessionID, in CreateInp
 	}
 	t, err := f.record(ctx, &r, e, s)
 	if err != nil {
-		// A grant that no row names would be nobody's to end.
-		return Row{}, Ticket{}, errors.Join(err, f.c.Keys.Retire(context.WithoutCancel(ctx), r.Grant))
+		// A grant that no row names would be nobody's to end; and a registry may have
+		// kept the row all the same.
+		ctx = context.WithoutCancel(ctx)
+		if _, gerr := f.c.Registry.Get(ctx, r.Customization); errors.Is(gerr, authz.ErrUnknown) {
+			err = errors.Join(err, f.c.Keys.Retire(ctx, r.Grant))
+		}
+		return Row{}, Ticket{}, err
 	}
 	return r.row(s.caller.User()), t, nil
 }

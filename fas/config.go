@@ -48,8 +48,8 @@ type Config struct {
 	// eight million signatures, of about 31 bytes each.
 	Replay ReplayStore
 	// Horizons are for a Replay that does not outlive the process. Without them
-	// such a firewall refuses evidence that is good once and dated after now, or
-	// in the second in which the firewall started.
+	// such a firewall refuses evidence that is dated after now, reads by more than
+	// ReadReplay, and what is good once in the second in which the firewall started.
 	Horizons Horizons
 	Limits   Limits
 	// Revocations keeps what was revoked; nil means in this process only.

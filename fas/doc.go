@@ -77,7 +77,8 @@
 // bucket that has credentials already. What the kernel says of a peer is true
 // when it connects: a program that was admitted may hand its socket on, and runs
 // whatever was injected into it. A tenant's limits do not protect it from its
-// own users. A replay store of this process that is full refuses until it
+// own users. Strangers who come by the hundred within the time of a handshake keep
+// workloads from a TLS listener. A replay store of this process that is full refuses until it
 // forgets; eight tenants with all that each may have fill it. Two firewalls need a
 // shared store, and know nothing of each other's catalog sessions and lost
 // answers. How many refusals there were in the last second may be missing from the

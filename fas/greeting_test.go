@@ -15,8 +15,8 @@ import (
 	"github.com/cloisterdev/cloister/tenant"
 )
 
-// Strangers who connect and say nothing keep no workload out, however many they
-// are.
+// Strangers who connect and say nothing keep no workload out, unless hundreds come
+// in the time of one handshake.
 func TestSilentStrangers(t *testing.T) {
 	w, ca := newWorld(t), newAuthority(t)
 	l, err := w.srv.ListenTLS("127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{ca.issue(nil, "wall")}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()},
@@ -57,7 +57,9 @@ func TestFoldersAboveTheSocket(t *testing.T) {
 		w.ok(os.Chmod(above, c.mode))
 		link := filepath.Join(t.TempDir(), "link")
 		w.ok(os.Symlink(dir, link))
-		for _, dir := range []string{dir, link} {
+		shared := filepath.Join(above, "link")
+		w.ok(os.Symlink(t.TempDir(), shared))
+		for _, dir := range []string{dir, link, shared} {
 			l, err := w.srv.ListenUnix(filepath.Join(dir, "s"), me)
 			if (err == nil) != c.ok || err != nil && !errors.Is(err, fas.ErrConfig) {
 				t.Errorf("%s: %v", name, err)

@@ -23,8 +23,9 @@ type Limits struct {
 	// Concurrent is how many calls of a tenant may be under way: 32.
 	Concurrent int
 	// Remembered is how many signatures of a tenant the replay store keeps at a
-	// time: 1,048,576, which is more than Rate for as long as a SigV4 signature
-	// lives, and an eighth of what the store of one process keeps.
+	// time: as many as Rate makes in eight minutes, longer than SigV4 signatures
+	// live, and not less than 1,048,576, an eighth of what the store of one process
+	// keeps. Evidence of a longer life needs more, or goes slower than Rate.
 	Remembered int
 }
 
@@ -39,7 +40,7 @@ func (l Limits) withDefaults() Limits {
 		l.Concurrent = 32
 	}
 	if l.Remembered <= 0 {
-		l.Remembered = 1 << 20
+		l.Remembered = max(1<<20, int(min(480*l.Rate, 1<<30)))
 	}
 	return l
 }

@@ -15,8 +15,10 @@ import (
 
 // maxConnections is how many connections of workloads are answered at a time; more
 // are closed at once. maxGreetings is how many may be there of whom nobody knows
-// yet who they are; of more, the one that has been there longest is closed.
-const maxConnections, maxGreetings = 256, 1024
+// yet who they are; of more, the one that has been there longest is closed. Both
+// together leave descriptors, of which many systems give a process 1024, to the
+// audit log and the stores.
+const maxConnections, maxGreetings = 256, 256
 
 // Listener answers the workloads of a list, each known by its connection.
 type Listener struct {
@@ -146,6 +148,7 @@ func (l *Listener) answer(ctx context.Context, c net.Conn) {
 	case l.busy <- struct{}{}:
 		defer func() { <-l.busy }()
 	default:
+		_ = l.f.denyStranger(ctx, event(withPeer(ctx, p), "firewall.connection", Request{}), "too-many-connections", ErrLimited)
 		_ = c.Close()
 		return
 	}

@@ -35,7 +35,7 @@ type memoryGen struct {
 }
 
 // MemoryReplay returns a store of this process for at most max entries, of
-// about 40 bytes each. It refuses less than one with [ErrConfig].
+// about 31 bytes each. It refuses less than one with [ErrConfig].
 func MemoryReplay(max int) (ReplayStore, error) {
 	if max < 1 {
 		return nil, fmt.Errorf("%w: a replay store for %d entries", ErrConfig, max)

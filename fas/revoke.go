@@ -60,9 +60,21 @@ type denylist struct {
 	epochs   map[tenant.ID]time.Time
 }
 
+// revoke is add, as of now. What was admitted before it is made before it.
+func (d *denylist) revoke(r *Revocation) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r.At = time.Now()
+	d.put(*r)
+}
+
 func (d *denylist) add(r Revocation) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.put(r)
+}
+
+func (d *denylist) put(r Revocation) {
 	if d.sessions == nil {
 		d.sessions, d.evidence, d.epochs = map[tenant.SessionID]time.Time{}, map[[32]byte]time.Time{}, map[tenant.ID]time.Time{}
 	}
@@ -113,9 +125,8 @@ func (f *Firewall) Revoke(ctx context.Context, r Revocation) error {
 	if err := r.check(); err != nil {
 		return f.deny(ctx, e, "malformed-revocation", err)
 	}
-	r.At = time.Now()
 	// It counts at once, whatever becomes of the record.
-	f.denied.add(r)
+	f.denied.revoke(&r)
 	if f.c.Revocations != nil {
 		if err := f.c.Revocations.Revoke(ctx, r); err != nil {
 			return f.deny(ctx, e, "not-kept", fmt.Errorf("%w: %w", ErrInternal, err))

@@ -54,12 +54,18 @@ func (l *unixListener) Close() error {
 // and one that somebody else could exchange for another.
 func checkFolder(path string) error {
 	dir, err := filepath.Abs(filepath.Dir(path))
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
-	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	// Links on the way lie in folders of their own.
+	return errors.Join(checkFolders(dir, path), checkFolders(real, path))
+}
+
+func checkFolders(dir, path string) error {
 	for own := true; ; own = false {
 		info, err := os.Stat(dir)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/cloisterdev/cloister/authz"
 	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/fas/profile"
+	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -60,6 +61,12 @@ func Open(dir string, root tenant.Secret, rec audit.Recorder, opts *Options) (*S
 	}
 	v, err := openVault(dir, root)
 	if err != nil {
+		return nil, err
+	}
+	// Of a directory that was made and whose maker was killed, what is in it would
+	// be as durable as an entry that was never synced.
+	_ = durable.SyncDir(filepath.Dir(dir))
+	if err := durable.SyncDir(dir); err != nil {
 		return nil, err
 	}
 	s := &Server{recorder: rec}

@@ -52,8 +52,8 @@ func PublicKeyID(key ed25519.PublicKey) string {
 // its id. The proof is what [ProvePublicKey] returned to the user: whoever could
 // register the key of another would be taken for the owner of the other's calls,
 // and of what they upload. Without it the answer is [ErrProof], and does not say
-// whether somebody has the key. A key has one owner: one that is registered
-// already is [ErrTaken].
+// whether somebody has the key. A key has one owner: one that another user has is
+// [ErrTaken]; for its own user it is harmless to register it again.
 func AddPublicKey(dir string, root tenant.Secret, t tenant.ID, u tenant.UserID, key ed25519.PublicKey, proof []byte) (id string, err error) {
 	if weakkey.Ed25519(key) {
 		return "", ErrBadKey
@@ -72,6 +72,10 @@ func AddPublicKey(dir string, root tenant.Secret, t tenant.ID, u tenant.UserID, 
 	id = PublicKeyID(key)
 	path := filepath.Join(dir, "identities", id)
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		if k, err := v.publicKey(id); err == nil && k.Tenant == t && k.User == u {
+			// An earlier call may have been cut off before it was durable.
+			return id, durable.SyncDir(filepath.Dir(path))
+		}
 		return "", errors.Join(ErrTaken, err)
 	}
 	return id, v.put(path, id, publicKey{t, u, key})
@@ -87,6 +91,10 @@ func RemovePublicKey(dir string, root tenant.Secret, t tenant.ID, id string) (er
 	defer func() { err = errors.Join(err, unlock()) }()
 	k, err := v.publicKey(id)
 	if err != nil || k.Tenant != t {
+		if err != nil && publicKeyID.MatchString(id) {
+			// It may be one whose removal was cut off before it was durable.
+			return errors.Join(ErrNoUser, durable.SyncDir(filepath.Join(dir, "identities")))
+		}
 		return ErrNoUser
 	}
 	return durable.Remove(filepath.Join(dir, "identities", id))

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -26,6 +27,13 @@ type envelope struct {
 type signature struct {
 	KeyID string `json:"keyid"`
 	Sig   []byte `json:"sig"`
+}
+
+// add puts a key's signature in, in the place of an older one of the same key:
+// who signs twice takes no room from the other teams.
+func (e *envelope) add(s signature) {
+	e.Signatures = slices.DeleteFunc(e.Signatures, func(old signature) bool { return old.KeyID == s.KeyID })
+	e.Signatures = append(e.Signatures, s)
 }
 
 // pae is DSSE's pre-authentication encoding.
@@ -56,7 +64,7 @@ func New(p Profile) ([]byte, error) {
 }
 
 // Sign adds the signature of one key, an Ed25519 seed of 32 bytes, to an
-// envelope. It signs nothing that [Load] would call malformed. An error wraps
+// envelope; of a key that signed before, the new signature replaces it. It signs nothing that [Load] would call malformed. An error wraps
 // [ErrMalformed] or [ErrKeyring].
 func Sign(env []byte, key tenant.Secret) ([]byte, error) {
 	e, _, err := read(env)
@@ -69,7 +77,7 @@ func Sign(env []byte, key tenant.Secret) ([]byte, error) {
 		}
 		priv := ed25519.NewKeyFromSeed(seed)
 		k, err := Ed25519(priv.Public().(ed25519.PublicKey))
-		e.Signatures = append(e.Signatures, signature{k.ID(), ed25519.Sign(priv, pae(e.Payload))})
+		e.add(signature{k.ID(), ed25519.Sign(priv, pae(e.Payload))})
 		return err
 	})
 	if err != nil {

@@ -194,8 +194,8 @@ func TestSignRefuses(t *testing.T) {
 		}
 	}
 	full := env
-	for range 16 {
-		full = signed(t, full, "service")
+	for i := range 16 {
+		full = signed(t, full, fmt.Sprint("team ", i))
 	}
 	if got, err := profile.Sign(full, tenant.NewSecret(seed("service"))); !errors.Is(err, profile.ErrMalformed) || got != nil {
 		t.Errorf("a 17th signature: %d bytes, %v", len(got), err)

@@ -141,7 +141,7 @@ func AttachSSH(env, armoured []byte) ([]byte, error) {
 	if err := s.verify(m, e.Payload); err != nil {
 		return nil, fmt.Errorf("%w: signature by %s: %w", ErrUnapproved, s.key.ID(), err)
 	}
-	e.Signatures = append(e.Signatures, signature{s.key.ID(), block.Bytes})
+	e.add(signature{s.key.ID(), block.Bytes})
 	return e.write()
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/cloisterdev/cloister/internal/durable"
+	"github.com/cloisterdev/cloister/internal/filelock"
 )
 
 // mark is the highest version of a profile that was in force.
@@ -73,4 +74,23 @@ func writeState(path string, marks map[string]mark) error {
 		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	return nil
+}
+
+// lockState keeps another store from the state file: each would write what it
+// remembers over what the other does. The folder of the state file may be locked
+// for something else: the lock has one of its own beside it.
+func lockState(path string) (unlock func() error, err error) {
+	if err := os.Mkdir(path+".lock", 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	unlock, err = filelock.Try(path + ".lock")
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return func() error { return nil }, nil
+	case errors.Is(err, filelock.ErrLocked):
+		return nil, fmt.Errorf("%w: another store uses %s", ErrStore, path)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return unlock, nil
 }

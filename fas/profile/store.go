@@ -48,6 +48,7 @@ type Store struct {
 	keys       Keyring
 	notify     func(Change)
 	check      func(*Verified) error
+	unlock     func() error
 
 	mu     sync.Mutex // one reload at a time
 	seen   map[string]look
@@ -87,7 +88,9 @@ type StoreOptions struct {
 // Get and All, and must not call Reload or Close. A profile that is not accepted
 // is no error of OpenStore: the others must come into force. An error wraps [ErrStore] or [ErrKeyring]. A nil opts means the defaults.
 //
-// One process at a time may use a state file. Close the store to stop it.
+// One store at a time may use a state file: another gets an error that wraps
+// [ErrStore]. The lock is an empty folder beside it, whose name ends in .lock;
+// systems without such locks do not notice. Close the store to stop it.
 func OpenStore(dir, state string, keys Keyring, notify func(Change), opts *StoreOptions) (*Store, error) {
 	if opts == nil {
 		opts = &StoreOptions{}
@@ -98,9 +101,13 @@ func OpenStore(dir, state string, keys Keyring, notify func(Change), opts *Store
 	if err := keys.check(); err != nil {
 		return nil, err
 	}
-	marks, err := readState(state)
+	unlock, err := lockState(state)
 	if err != nil {
 		return nil, err
+	}
+	marks, err := readState(state)
+	if err != nil {
+		return nil, errors.Join(err, unlock())
 	}
 	own := Keyring{}
 	for r, k := range keys {
@@ -109,8 +116,9 @@ func OpenStore(dir, state string, keys Keyring, notify func(Change), opts *Store
 	s := &Store{dir: dir, state: state, keys: own, notify: notify, check: opts.Check, seen: map[string]look{}, marks: marks, holder: map[string]string{}, stop: make(chan struct{})}
 	s.force.Store(&map[string]*Verified{})
 	if err := s.Reload(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, unlock())
 	}
+	s.unlock = unlock
 	every := opts.Every
 	if every == 0 {
 		every = 10 * time.Second
@@ -134,12 +142,15 @@ func (s *Store) poll(every time.Duration) {
 	}
 }
 
-// Close stops reading the directory and waits for a reload under way. What was
-// in force stays so. Closing twice is harmless.
-func (s *Store) Close() error {
-	s.once.Do(func() { close(s.stop) })
-	s.done.Wait()
-	return nil
+// Close stops reading the directory, waits for a reload under way and lets go of
+// the state file. What was in force stays so. Closing twice is harmless.
+func (s *Store) Close() (err error) {
+	s.once.Do(func() {
+		close(s.stop)
+		s.done.Wait()
+		err = s.unlock()
+	})
+	return err
 }
 
 // Get returns the profile in force. An error wraps [ErrUnknown], or

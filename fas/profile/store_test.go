@@ -497,3 +497,28 @@ func TestInitStoreIsForOne(t *testing.T) {
 		t.Errorf("in a directory that is not there: %v", err)
 	}
 }
+
+// Of two stores with one memory each would forget what the other remembers.
+func TestStoreIsAlone(t *testing.T) {
+	t.Parallel()
+	h := newShelf(t)
+	h.put("a.json", approved(t, at(5)))
+	h.open()
+	if s, err := profile.OpenStore(h.dir, h.state, h.keys, func(profile.Change) {}, nil); !errors.Is(err, profile.ErrStore) || s != nil {
+		t.Fatalf("a second store: %v", err)
+	}
+	h.inForce(5)
+	if err := h.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.s.Close(); err != nil {
+		t.Errorf("closed twice: %v", err)
+	}
+	s, err := profile.OpenStore(h.dir, h.state, h.keys, func(profile.Change) {}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

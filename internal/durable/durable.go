@@ -10,15 +10,15 @@ import (
 	"syscall"
 )
 
-// Replace makes path a file of exactly these bytes and permissions, whether it
-// is there or not. The temporary file is path + ".tmp", so only one at a time
+// Replace makes path a file of exactly these bytes, whether it is there or not,
+// with these permissions as far as the process's umask leaves them. The temporary file is path + ".tmp", so only one at a time
 // may replace a file: the caller has a lock on it, or is alone.
 func Replace(path string, b []byte, perm fs.FileMode) error {
-	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
 	if err != nil {
 		return err
 	}
-	if err := fill(f, b, perm); err != nil {
+	if err := fill(f, b); err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
@@ -35,7 +35,7 @@ func Create(path string, b []byte, perm fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	err = fill(f, b, perm)
+	err = errors.Join(f.Chmod(perm), fill(f, b))
 	if err == nil {
 		err = os.Link(f.Name(), path) // a rename would replace what came since somebody looked
 	}
@@ -80,9 +80,9 @@ func MkdirAll(path string, perm fs.FileMode) error {
 }
 
 // fill writes a file to its end, durably, and closes it.
-func fill(f *os.File, b []byte, perm fs.FileMode) error {
+func fill(f *os.File, b []byte) error {
 	_, err := f.Write(b)
-	return errors.Join(err, f.Chmod(perm), f.Sync(), f.Close())
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // SyncDir makes durable which files a directory has.

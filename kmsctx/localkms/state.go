@@ -53,10 +53,19 @@ type alias struct {
 
 // parse reads what a store file holds: exactly the bytes that this package
 // writes, and nothing that it would not have accepted.
-func parse(plain []byte) (state, error) {
+func parse(plain []byte) (state, error) { return parseAfter(plain, nil) }
+
+// parseAfter is parse, for what a state became: policies that are the same are
+// not parsed again.
+func parseAfter(plain []byte, before map[string]*key) (state, error) {
 	var s state
 	if err := json.Unmarshal(plain, &s); err != nil || s.Keys == nil || s.Grants == nil || s.Aliases == nil {
 		return state{}, ErrCorrupt
+	}
+	for id, k := range s.Keys {
+		if b := before[id]; k != nil && b != nil && k.Policy == b.Policy {
+			k.policy = b.policy
+		}
 	}
 	if !s.valid() {
 		return state{}, ErrCorrupt
@@ -79,7 +88,7 @@ func (s *state) valid() bool {
 				return false
 			}
 		}
-		if k.Policy != "" {
+		if k.Policy != "" && k.policy == nil {
 			var err error
 			if k.policy, err = parsePolicy([]byte(k.Policy)); err != nil {
 				return false

@@ -237,7 +237,7 @@ func (k *KMS) write(v *view) (err error) {
 		return err
 	}
 	defer clear(plain)
-	if v.state, err = parse(plain); err != nil {
+	if v.state, err = parseAfter(plain, v.Keys); err != nil {
 		return fmt.Errorf("the change would leave a store that does not open, and was not made: %w", err)
 	}
 	v.settle()
