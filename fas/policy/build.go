@@ -68,7 +68,8 @@ func S3Object(bucket, key string, actions ...string) (Statement, error) {
 }
 
 // S3List allows listing what is below a prefix of a bucket. S3 decides
-// s3:ListBucket on the bucket's ARN with the prefix as a condition key.
+// s3:ListBucket on the bucket's ARN with the prefix as a condition key; sessions
+// of localsts have no such key, and are not made with it.
 func S3List(bucket, prefix string) (Statement, error) {
 	if _, err := S3Prefix(bucket, prefix, "s3:ListBucket"); err != nil {
 		return Statement{}, err

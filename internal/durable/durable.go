@@ -39,10 +39,31 @@ func Create(path string, b []byte, perm fs.FileMode) error {
 	if err == nil {
 		err = os.Link(f.Name(), path) // a rename would replace what came since somebody looked
 	}
+	if err != nil && !errors.Is(err, fs.ErrExist) && linkless(err) {
+		err = createPlain(path, b, perm)
+	}
 	if err = errors.Join(err, os.Remove(f.Name())); err != nil {
 		return err
 	}
 	return SyncDir(filepath.Dir(path))
+}
+
+// linkless is the error of a file system that has no hard links.
+func linkless(err error) bool {
+	var e *os.LinkError
+	return errors.As(err, &e) && (errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported))
+}
+
+// createPlain is Create where there are no links: a power cut may leave a part.
+func createPlain(path string, b []byte, perm fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	if err := fill(f, b); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }
 
 // Remove makes sure that there is no such file, nor an empty directory of that
