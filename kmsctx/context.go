@@ -30,10 +30,11 @@ type Context struct {
 
 // NewContext makes a context of one to eight pairs, of at most 384 characters
 // in total, so that it always fits the constraint of a KMS grant. Keys are
-// lower-case letters, digits and . _ - /, values printable ASCII; keys that
-// start with "aws" are reserved. Lower case keeps the order of keys the same
-// in every implementation's sorting, and keys distinct where a service
-// compares them without case. Errors wrap [ErrContext].
+// lower-case letters, digits and . _ - /, values printable ASCII without
+// spaces, and neither is empty; keys that start with "aws" are reserved. Lower
+// case keeps the order of keys the same in every implementation's sorting, and
+// keys distinct where a service compares them without case. Errors wrap
+// [ErrContext].
 func NewContext(pairs map[string]string) (Context, error) {
 	if len(pairs) == 0 || len(pairs) > maxPairs {
 		return Context{}, fail(ErrContext, "%d pairs, 1 to %d are accepted", len(pairs), maxPairs)
@@ -41,7 +42,7 @@ func NewContext(pairs map[string]string) (Context, error) {
 	total := 0
 	for k, v := range pairs {
 		if !validKey(k) {
-			return Context{}, fail(ErrContext, "key %.64q: only a-z, 0-9 and . _ - /, and not beginning with aws", k)
+			return Context{}, fail(ErrContext, "key %.64q: only a-z, 0-9 and . _ - /, not empty, and not beginning with aws", k)
 		}
 		if !validValue(v) {
 			return Context{}, fail(ErrContext, "the value of %.64q: only printable ASCII without spaces, and not empty", k)

@@ -17,21 +17,45 @@
 //
 // # What it refuses
 //
-//	ErrContext          no context; one that breaks the rules; a required key missing
+//	ErrContext          no context; one that breaks the rules of its constructor;
+//	                    a required key missing; when sealing, a withheld one
 //	ErrContextMismatch  a message sealed under another context
 //	ErrNoMatchingKey    no encrypted data key that the keyring can open
 //	ErrCommitment       a data key that is not the one committed to
-//	ErrHeaderAuth       an altered header
+//	ErrHeaderAuth       an altered header, or another value of a withheld pair
 //	ErrFrameAuth        an altered, moved or foreign frame
-//	ErrSignature        a message of the signed suite without its signature
-//	ErrTruncated        a message that ends early
+//	ErrSignature        a message of the signed suite whose signature is missing,
+//	                    altered or foreign
+//	ErrTruncated        a message that ends early, or has not begun
 //	ErrTrailing         bytes after the message
-//	ErrMalformed        what is no message
-//	ErrUnsupported      another version, a suite without key commitment, and
-//	                    what [Options] must allow first
-//	ErrLimit            more than the limits of [Options]
+//	ErrUnsupported      bytes that do not begin as a message of format version 2
+//	                    does: another version, or something else altogether; a
+//	                    suite without key commitment; what [Options] must allow
+//	                    first
+//	ErrMalformed        a message of version 2 whose fields contradict the format;
+//	                    base64 of one; an argument that is none, such as a nil
+//	                    keyring or a key of another length
+//	ErrLimit            more than the limits of [Options] or [CachePolicy]
 //	ErrOverlap          output that would overwrite the input
+//	ErrAborted          a [Writer] after Abort
+//	ErrClosed           a Writer or a [Cache] after Close
 //	ErrSession          a cached key whose session has ended
+//	ErrFIPS             the deterministic IVs of the format, refused by the
+//	                    standard library with GODEBUG=fips140=only
+//
+// What a key service says no with comes from its keyring, with the service's own
+// error beside it, and from a [Keyring] that opens nothing, beside
+// ErrNoMatchingKey:
+//
+//	ErrInvalidCiphertext   an encrypted key that was altered, or is another
+//	                       context's: a service cannot say which
+//	ErrNotAuthorized       neither policy nor grant permits the call
+//	ErrGrantPending        the same, while a grant may not be in force yet
+//	ErrKeyDisabled         a disabled key
+//	ErrKeyPendingDeletion  a key that is to be deleted
+//	ErrKeyNotFound         a key that does not exist
+//	ErrThrottled           too many calls; it may succeed later
+//	ErrUnavailable         no answer; it may succeed later
 //
 // Every refusal is an [*Error] that names the operation, and the frame where it
 // is one. No byte of a frame leaves before the frame verifies; Open returns

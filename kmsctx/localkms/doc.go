@@ -25,6 +25,7 @@
 //	                      constraint the context does not meet look alike
 //	ErrKeyDisabled        a disabled key, from the next call on
 //	ErrPendingDeletion    a key that is to be deleted
+//	ErrState              CancelKeyDeletion of a key that is not to be deleted
 //	ErrUnknown            no such key, alias or grant; [Service] tells it of keys
 //	                      and aliases to whom the account lets describe them,
 //	                      and others hear ErrNotAuthorized, as of one that is
@@ -36,8 +37,11 @@
 //	ErrPolicy, ErrInvalid, ErrTag, ErrAlias, ErrARN, ErrMarker, ErrGrantID
 //	                      what AWS KMS would not accept either, and encryption
 //	                      contexts and tags with keys that differ in case only
+//	ErrExists             CreateAlias of an alias that is there
 //	ErrUnsupported        asymmetric, imported and multi-Region keys
 //	ErrLimit              more than [Limits]
+//	ErrDryRun             a dry run of a call that would have succeeded; it
+//	                      changes and returns nothing
 //	ErrAudit              a call that could not be recorded; it changes and
 //	                      returns nothing
 //	ErrCorrupt            a store that does not open under the root key, was
