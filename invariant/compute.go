@@ -103,7 +103,7 @@ var apiRoom = []Invariant{
 	{ID: "API-06", Statement: "The checks that look for leaks and differences find them where they are.",
 		Why:   "A check that cannot fail would promise you nothing.",
 		Tests: []Test{{Package: service, Func: "TestScanFinds"}, {Package: service, Func: "TestRankSumTellsApart"}, {Package: "internal/archtest", Func: "TestMutations"}}},
-	{ID: "API-07", Statement: "A package uses lower floors only, and brings only the modules that its floor allows.",
+	{ID: "API-07", Statement: "A package below the drivers uses lower floors and its own parts only, and each brings only the modules that its floor allows.",
 		Why:   "Little code stands between you and the argument, and little of it is a stranger's.",
 		Tests: []Test{{Package: "internal/archtest", Func: "TestHouse"}, {Package: "internal/weight", Func: "TestRequirements"}}},
 	{ID: "API-08", Statement: "An operation is its exact name by POST; no other spelling reaches it.",

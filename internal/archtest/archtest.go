@@ -29,7 +29,8 @@ type Room struct {
 	// Dir is the package's folder below the module root. A room governs its
 	// sub-folders unless they have a line of their own.
 	Dir string
-	// Floor: a package may import lower floors only.
+	// Floor: a package may import lower floors only; from the drivers' floor up,
+	// its own too.
 	Floor int
 	// Outside lists the import-path prefixes outside the module and the
 	// standard library that the room may use.

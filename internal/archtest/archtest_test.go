@@ -2,6 +2,7 @@ package archtest
 
 import (
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -92,5 +93,25 @@ func TestRoomsAreListedOnce(t *testing.T) {
 			t.Errorf("%s has two rows: the second may say something else", r.Dir)
 		}
 		seen[r.Dir] = true
+	}
+}
+
+// The drawings that readers see have every room that is there.
+func TestRoomsAreDrawn(t *testing.T) {
+	t.Parallel()
+	for _, page := range []string{"README.md", "doc/architecture.md"} {
+		b, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(page)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		words := strings.FieldsFunc(string(b), func(r rune) bool {
+			return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z')
+		})
+		for _, r := range Rooms {
+			_, err := os.Stat(filepath.Join("../..", filepath.FromSlash(r.Dir)))
+			if err == nil && !strings.HasPrefix(r.Dir, "internal/") && !contains(words, path.Base(r.Dir)) {
+				t.Errorf("%s does not name %s", page, r.Dir)
+			}
+		}
 	}
 }
