@@ -7,27 +7,41 @@
 //	listener, err := kmsserver.Listen("127.0.0.1:7071", nil)
 //	err = kmsserver.Serve(ctx, listener, handler)
 //
+// # Operations
+//
+//	CancelKeyDeletion, CreateAlias, CreateGrant, CreateKey, Decrypt,
+//	DeleteAlias, DescribeKey, DisableKey, DisableKeyRotation, EnableKey,
+//	EnableKeyRotation, Encrypt, GenerateDataKey,
+//	GenerateDataKeyWithoutPlaintext, GenerateRandom, GetKeyPolicy,
+//	GetKeyRotationStatus, ListAliases, ListGrants, ListKeyRotations, ListKeys,
+//	ListResourceTags, ListRetirableGrants, PutKeyPolicy, ReEncrypt,
+//	RetireGrant, RevokeGrant, RotateKeyOnDemand, ScheduleKeyDeletion,
+//	TagResource, UntagResource, UpdateAlias
+//
 // # What it refuses
 //
 // Before it reads an operation: requests that are not signed, are signed by
 // nobody, for another region or service, or at the wrong time; signatures that
-// were used before; session tokens; bodies above 256 KiB; anything but POST / with one JSON object. Then, with
-// ValidationException or SerializationException: members that the operation
-// does not have here, to the letter, or has twice. A member that AWS knows and
-// this server does not is refused and never passed over: it may be what makes
-// the call safe. Everything else is refused by the service, with AWS's codes.
+// were used before; session tokens; bodies above 256 KiB; anything but POST / with
+// one JSON object. Then, with ValidationException or SerializationException:
+// members that the operation does not have here, to the letter, or has twice. A
+// member that AWS knows and this server does not is refused and never passed over:
+// it may be what makes the call safe. Everything else is refused by the service,
+// with AWS's codes.
 //
 // [Listen] refuses an address other than loopback without TLS.
 //
 // # Differences from AWS
 //
-// Symmetric keys only. Retiring and revoking a grant count at once. Encryption
-// contexts whose keys differ in case only are refused, and those whose keys have
-// capital letters beyond ASCII. The rate is one for all operations. Key policies are those
-// that fas/policy evaluates, with principals named one by one; a role's name
-// stands for its sessions, and aws:PrincipalArn of a session is its role without
-// the path. Grants are to one ARN to the letter, that of a session too. An
-// unknown access key and a wrong signature have one code.
+// AWS's other operations, such as UpdateKeyDescription, ListKeyPolicies,
+// GenerateDataKeyPair, Sign and ImportKeyMaterial, are answered with
+// UnknownOperationException. Symmetric keys only. Retiring and revoking a grant
+// count at once. Encryption contexts whose keys differ in case only are refused,
+// and those whose keys have capital letters beyond ASCII. The rate is one for all
+// operations. Key policies are those that fas/policy evaluates, with principals
+// named one by one; a role's name stands for its sessions, and aws:PrincipalArn of
+// a session is its role without the path. Grants are to one ARN to the letter, that
+// of a session too. An unknown access key and a wrong signature have one code.
 //
 // A signature is good once for what changes a key: a CreateGrant or EnableKey that
 // somebody kept does not bring back what was revoked or disabled meanwhile. AWS
