@@ -36,12 +36,12 @@
 // AWS's other operations, such as UpdateKeyDescription, ListKeyPolicies,
 // GenerateDataKeyPair, Sign and ImportKeyMaterial, are answered with
 // UnknownOperationException. Symmetric keys only. Retiring and revoking a grant
-// count at once. Encryption contexts whose keys differ in case only are refused,
-// and those whose keys have capital letters beyond ASCII. The rate is one for all
-// operations. Key policies are those that fas/policy evaluates, with principals
-// named one by one; a role's name stands for its sessions, and aws:PrincipalArn of
-// a session is its role without the path. Grants are to one ARN to the letter, that
-// of a session too. An unknown access key and a wrong signature have one code.
+// count at once. Encryption contexts and tags whose keys differ in case only, in
+// any letter, are refused. The rate is one for all operations. Key policies are
+// those that fas/policy evaluates, with principals named one by one; a role's name
+// stands for its sessions, and aws:PrincipalArn of a session is its role without
+// the path. Grants are to one ARN to the letter, that of a session too. An unknown
+// access key and a wrong signature have one code.
 //
 // A signature is good once for what changes a key: a CreateGrant or EnableKey that
 // somebody kept does not bring back what was revoked or disabled meanwhile. AWS
