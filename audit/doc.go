@@ -26,5 +26,9 @@
 // Whoever holds the signing key can write another history; keep the public key
 // and checkpoints elsewhere. Records after the last checkpoint can be cut off
 // without trace, so a checkpoint is written every second and at Close. The log
-// is not encrypted, and therefore holds machine IDs and digests only.
+// is not encrypted: whoever reads it reads it all. The fields of an [Event] hold
+// machine IDs, codes and digests, but Detail holds what the caller puts there:
+// names of workloads and files, and in records of key services (kms.*) principals,
+// addresses and whole encryption contexts, which name tenants. Put nothing secret
+// there.
 package audit

@@ -34,7 +34,8 @@ const (
 )
 
 // Event is one security decision. It holds machine IDs, digests and reason
-// codes; zero-value fields are left out of the record.
+// codes, and in Detail what its recorder adds; zero-value fields are left out of
+// the record.
 type Event struct {
 	Time     time.Time
 	Kind     string // the verb: [a-z0-9.-]{1,64}

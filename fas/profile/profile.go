@@ -69,7 +69,12 @@ type Profile struct {
 	// MinLevel is how much the evidence must prove. Empty becomes [LevelBody].
 	// It is never less than what Bind reads.
 	MinLevel Level `json:"min_level"`
-	// Allow is a policy in the IAM language.
+	// Allow is a policy in the IAM language, and required. [New], [Load] and a
+	// [Store] take any JSON value: it is parsed by who decides by it.
+	// fas.NewFirewall refuses a profile whose Allow is no policy, and a firewall
+	// uses none of a store's; [StoreOptions].Check can keep one from coming into
+	// force, as firewalld's does; the command refuses it in new, show, verify and
+	// diff.
 	Allow json.RawMessage `json:"allow"`
 	// Bind is the place, in what was signed, that names the resource: the text
 	// form of a [Binding]. What stands there is an s3:// URI that ends in "/",
