@@ -70,7 +70,8 @@ type Cache struct {
 	running   sync.WaitGroup
 }
 
-// NewCache makes a cache. It refuses a policy out of range with [ErrLimit].
+// NewCache makes a cache. It refuses a policy out of range with [ErrLimit], and
+// says which field is.
 func NewCache(p CachePolicy) (*Cache, error) {
 	if p.MaxAge == 0 {
 		p.MaxAge = time.Minute
@@ -84,8 +85,18 @@ func NewCache(p CachePolicy) (*Cache, error) {
 	if p.MaxEntries == 0 {
 		p.MaxEntries = 1000
 	}
-	if p.MaxAge < 0 || p.MaxAge > maxCacheAge || p.MaxMessages < 1 || p.MaxMessages > 1<<32 || p.MaxBytes < 1 || p.MaxEntries < 1 {
-		return nil, at("new cache", fail(ErrLimit, "policy out of range"))
+	for _, d := range []struct {
+		name string
+		in   bool
+	}{
+		{"MaxAge", p.MaxAge >= 0 && p.MaxAge <= maxCacheAge},
+		{"MaxMessages", p.MaxMessages >= 1 && p.MaxMessages <= 1<<32},
+		{"MaxBytes", p.MaxBytes >= 1},
+		{"MaxEntries", p.MaxEntries >= 1},
+	} {
+		if !d.in {
+			return nil, at("new cache", fail(ErrLimit, "%s of the policy is out of range", d.name))
+		}
 	}
 	c := &Cache{p: p, entries: map[entryID]*entry{}, calls: map[entryID]*call{}}
 	c.recent.prev, c.recent.next = &c.recent, &c.recent

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -497,9 +498,10 @@ func TestInvalidateDuringACall(t *testing.T) {
 func TestCacheRefusals(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]kmsctx.CachePolicy{
-		"age": {MaxAge: -1}, "long age": {MaxAge: time.Hour + 1}, "messages": {MaxMessages: -1}, "bytes": {MaxBytes: -1}, "entries": {MaxEntries: -1},
+		"MaxAge": {MaxAge: -1}, "MaxAge of": {MaxAge: time.Hour + 1}, "MaxMessages": {MaxMessages: -1}, "MaxMessages of": {MaxMessages: 1<<32 + 1},
+		"MaxBytes": {MaxBytes: -1}, "MaxEntries": {MaxEntries: -1},
 	} {
-		if c, err := kmsctx.NewCache(p); !errors.Is(err, kmsctx.ErrLimit) || c != nil {
+		if c, err := kmsctx.NewCache(p); !errors.Is(err, kmsctx.ErrLimit) || c != nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -82,9 +82,10 @@ type Envelope struct {
 	withheld map[string]bool
 }
 
-// New makes an envelope. It refuses a nil keyring with [ErrMalformed], options
-// out of range with [ErrLimit], an unknown suite with [ErrUnsupported]. A nil
-// opts means the defaults.
+// New makes an envelope. It refuses a nil keyring with [ErrMalformed], an option
+// out of range with [ErrLimit], an unknown suite with [ErrUnsupported], and a
+// required or withheld key that no context can have with [ErrContext]. The error
+// names the option. A nil opts means the defaults.
 func New(ring Keyring, opts *Options) (*Envelope, error) {
 	if ring == nil {
 		return nil, at("new", fail(ErrMalformed, "no keyring"))
@@ -94,29 +95,30 @@ func New(ring Keyring, opts *Options) (*Envelope, error) {
 		o = *opts
 	}
 	for _, d := range []struct {
+		name string
 		v    *int
 		zero int
 		most int
 	}{
-		{&o.FrameLength, 64 << 10, maxFrame},
-		{&o.MaxPlaintext, 64 << 20, math.MaxInt},
-		{&o.MaxEncryptedKeys, 4, maxWire},
-		{&o.MaxHeader, 64 << 10, maxLimit},
-		{&o.MaxFrame, maxFrame, maxLimit},
-		{&o.Workers, min(runtime.GOMAXPROCS(0), 4), maxWorkers},
+		{"FrameLength", &o.FrameLength, 64 << 10, maxFrame},
+		{"MaxPlaintext", &o.MaxPlaintext, 64 << 20, math.MaxInt},
+		{"MaxEncryptedKeys", &o.MaxEncryptedKeys, 4, maxWire},
+		{"MaxHeader", &o.MaxHeader, 64 << 10, maxLimit},
+		{"MaxFrame", &o.MaxFrame, maxFrame, maxLimit},
+		{"Workers", &o.Workers, min(runtime.GOMAXPROCS(0), 4), maxWorkers},
 	} {
 		if *d.v == 0 {
 			*d.v = d.zero
 		}
 		if *d.v < 0 || *d.v > d.most {
-			return nil, at("new", fail(ErrLimit, "options out of range"))
+			return nil, at("new", fail(ErrLimit, "option %s is %d, accepted are 0 to %d", d.name, *d.v, d.most))
 		}
 	}
 	if o.MaxStream == 0 {
 		o.MaxStream = math.MaxInt64
 	}
 	if o.MaxStream < 0 {
-		return nil, at("new", fail(ErrLimit, "options out of range"))
+		return nil, at("new", fail(ErrLimit, "option MaxStream is %d, which is negative", o.MaxStream))
 	}
 	if o.Suite == 0 {
 		o.Suite = Committing
@@ -126,9 +128,14 @@ func New(ring Keyring, opts *Options) (*Envelope, error) {
 	}
 	e := &Envelope{ring, o, limits{o.MaxEncryptedKeys, o.MaxHeader, o.MaxFrame, o.AllowUnframed}, map[string]bool{}}
 	e.o.RequiredKeys, e.o.Withheld = slices.Clone(o.RequiredKeys), nil
-	for _, k := range append(slices.Clone(o.Withheld), o.RequiredKeys...) {
-		if k == "" || strings.HasPrefix(k, reserved) {
-			return nil, at("new", fail(ErrContext, "a required or withheld key is empty or reserved"))
+	for _, list := range []struct {
+		name string
+		keys []string
+	}{{"RequiredKeys", o.RequiredKeys}, {"Withheld", o.Withheld}} {
+		for _, k := range list.keys {
+			if k == "" || strings.HasPrefix(k, reserved) {
+				return nil, at("new", fail(ErrContext, "option %s has a key that is empty or reserved", list.name))
+			}
 		}
 	}
 	for _, k := range o.Withheld {

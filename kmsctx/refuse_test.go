@@ -411,24 +411,25 @@ func TestPromisedFramesTakeNoMemory(t *testing.T) {
 func TestOptionsRefused(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		o    kmsctx.Options
-		want error
+		o     kmsctx.Options
+		want  error
+		names string
 	}{
-		"negative frame":     {kmsctx.Options{FrameLength: -1}, kmsctx.ErrLimit},
-		"huge frame":         {kmsctx.Options{FrameLength: 16<<20 + 1}, kmsctx.ErrLimit},
-		"negative plaintext": {kmsctx.Options{MaxPlaintext: -1}, kmsctx.ErrLimit},
-		"negative stream":    {kmsctx.Options{MaxStream: -1}, kmsctx.ErrLimit},
-		"negative keys":      {kmsctx.Options{MaxEncryptedKeys: -1}, kmsctx.ErrLimit},
-		"many keys":          {kmsctx.Options{MaxEncryptedKeys: 1 << 16}, kmsctx.ErrLimit},
-		"negative header":    {kmsctx.Options{MaxHeader: -1}, kmsctx.ErrLimit},
-		"negative max frame": {kmsctx.Options{MaxFrame: -1}, kmsctx.ErrLimit},
-		"negative workers":   {kmsctx.Options{Workers: -1}, kmsctx.ErrLimit},
-		"many workers":       {kmsctx.Options{Workers: 65}, kmsctx.ErrLimit},
-		"suite":              {kmsctx.Options{Suite: 0x0178}, kmsctx.ErrUnsupported},
-		"required reserved":  {kmsctx.Options{RequiredKeys: []string{"aws-crypto-public-key"}}, kmsctx.ErrContext},
-		"withheld empty":     {kmsctx.Options{Withheld: []string{""}}, kmsctx.ErrContext},
+		"negative frame":     {kmsctx.Options{FrameLength: -1}, kmsctx.ErrLimit, "FrameLength"},
+		"huge frame":         {kmsctx.Options{FrameLength: 16<<20 + 1}, kmsctx.ErrLimit, "FrameLength"},
+		"negative plaintext": {kmsctx.Options{MaxPlaintext: -1}, kmsctx.ErrLimit, "MaxPlaintext"},
+		"negative stream":    {kmsctx.Options{MaxStream: -1}, kmsctx.ErrLimit, "MaxStream"},
+		"negative keys":      {kmsctx.Options{MaxEncryptedKeys: -1}, kmsctx.ErrLimit, "MaxEncryptedKeys"},
+		"many keys":          {kmsctx.Options{MaxEncryptedKeys: 1 << 16}, kmsctx.ErrLimit, "MaxEncryptedKeys"},
+		"negative header":    {kmsctx.Options{MaxHeader: -1}, kmsctx.ErrLimit, "MaxHeader"},
+		"negative max frame": {kmsctx.Options{MaxFrame: -1}, kmsctx.ErrLimit, "MaxFrame"},
+		"negative workers":   {kmsctx.Options{Workers: -1}, kmsctx.ErrLimit, "Workers"},
+		"many workers":       {kmsctx.Options{Workers: 65}, kmsctx.ErrLimit, "Workers"},
+		"suite":              {kmsctx.Options{Suite: 0x0178}, kmsctx.ErrUnsupported, "suite"},
+		"required reserved":  {kmsctx.Options{RequiredKeys: []string{"aws-crypto-public-key"}}, kmsctx.ErrContext, "RequiredKeys"},
+		"withheld empty":     {kmsctx.Options{Withheld: []string{""}}, kmsctx.ErrContext, "Withheld"},
 	} {
-		if e, err := kmsctx.New(ring(t, 1), &tc.o); !errors.Is(err, tc.want) || e != nil {
+		if e, err := kmsctx.New(ring(t, 1), &tc.o); !errors.Is(err, tc.want) || e != nil || !strings.Contains(err.Error(), tc.names+" ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
