@@ -15,14 +15,22 @@
 //	kmsctx.ErrNoMatchingKey      no encrypted data key of this ARN opens; with
 //	                             it comes what the service said of each
 //	kmsctx.ErrInvalidCiphertext  altered, or another context or key
-//	kmsctx.ErrNotAuthorized      AccessDeniedException, or a token that is none
+//	kmsctx.ErrNotAuthorized      AccessDeniedException, or a token that is none;
+//	                             a signature that is not accepted, and credentials
+//	                             that cannot be had
 //	kmsctx.ErrGrantPending       the same while a grant was named without its
 //	                             token, which would make it usable at once
 //	kmsctx.ErrKeyDisabled        DisabledException
 //	kmsctx.ErrKeyPendingDeletion KMSInvalidStateException that says so
 //	kmsctx.ErrKeyNotFound        NotFoundException
 //	kmsctx.ErrThrottled          throttling and exhausted quotas
-//	kmsctx.ErrUnavailable        everything else: the service or the way to it
+//	kmsctx.ErrUnavailable        no answer, of the service or of who gives out
+//	                             credentials over the network; an answer of
+//	                             status 5xx, or none that is one; a key in another
+//	                             state, such as a key store that is not connected
+//	no sentinel                  any other 4xx, such as ValidationException and
+//	                             InvalidArnException: the same call is refused
+//	                             again; smithy.APIError has the code
 //	ErrAnswer                    an answer for another key or of another length
 //	ErrNoDryRun                  a probe that a service carried out for real
 //

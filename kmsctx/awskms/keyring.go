@@ -87,7 +87,7 @@ func (r *Keyring) GenerateDataKey(ctx context.Context, ec kmsctx.Context) (*kmsc
 	}
 	out, err := r.api.GenerateDataKey(ctx, r.generate(ctx, ec))
 	if err != nil {
-		return nil, r.mapped(ctx, op, err)
+		return nil, r.failed(ctx, op, err)
 	}
 	if aws.ToString(out.KeyId) != r.key.String() || len(out.Plaintext) != kmsctx.DataKeyLen || len(out.CiphertextBlob) == 0 {
 		clear(out.Plaintext)
@@ -117,7 +117,7 @@ func (r *Keyring) WrapDataKey(ctx context.Context, ec kmsctx.Context, plaintext 
 	out, err := r.api.Encrypt(ctx, &kms.EncryptInput{KeyId: aws.String(r.key.String()), Plaintext: plaintext,
 		EncryptionContext: ec.Pairs(), GrantTokens: tokens(ctx)})
 	if err != nil {
-		return nil, r.mapped(ctx, op, err)
+		return nil, r.failed(ctx, op, err)
 	}
 	if aws.ToString(out.KeyId) != r.key.String() || len(out.CiphertextBlob) == 0 {
 		return nil, r.answer(op)
@@ -125,14 +125,14 @@ func (r *Keyring) WrapDataKey(ctx context.Context, ec kmsctx.Context, plaintext 
 	return []kmsctx.EncryptedDataKey{r.record(out.CiphertextBlob)}, nil
 }
 
-// DecryptDataKey implements [kmsctx.Keyring]. The errors of all records of this
-// key are joined.
+// DecryptDataKey implements [kmsctx.Keyring]. Its error has what was said of
+// each record of this key.
 func (r *Keyring) DecryptDataKey(ctx context.Context, ec kmsctx.Context, keys []kmsctx.EncryptedDataKey) (*kmsctx.DataKey, error) {
 	const op = "awskms: Decrypt"
 	if err := begin(ctx, op, ec); err != nil {
 		return nil, err
 	}
-	var errs []error
+	var said []error
 	for _, k := range keys {
 		if !r.opens(k) {
 			continue
@@ -142,16 +142,16 @@ func (r *Keyring) DecryptDataKey(ctx context.Context, ec kmsctx.Context, keys []
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
 			}
-			errs = append(errs, r.mapped(ctx, op, err))
+			said = append(said, refusal(ctx, err))
 			continue
 		}
 		if aws.ToString(out.KeyId) == r.key.String() && len(out.Plaintext) == kmsctx.DataKeyLen {
 			return &kmsctx.DataKey{Plaintext: out.Plaintext}, nil
 		}
 		clear(out.Plaintext)
-		errs = append(errs, r.answer(op))
+		said = append(said, ErrAnswer)
 	}
-	return nil, &kmsctx.Error{Op: op, Kind: kmsctx.ErrNoMatchingKey, KeyID: r.key.String(), Err: errors.Join(errs...)}
+	return nil, r.noMatch(op, said)
 }
 
 func (r *Keyring) decrypt(ctx context.Context, ec kmsctx.Context, k kmsctx.EncryptedDataKey) *kms.DecryptInput {

@@ -21,10 +21,14 @@ func (r *Keyring) Probe(ctx context.Context, ec kmsctx.Context) error {
 	in := r.generate(ctx, ec)
 	in.DryRun = aws.Bool(true)
 	out, err := r.api.GenerateDataKey(ctx, in)
-	if err == nil {
+	switch {
+	case err == nil:
 		clear(out.Plaintext)
+		return &kmsctx.Error{Op: op, KeyID: r.key.String(), Err: ErrNoDryRun}
+	case permitted(err):
+		return nil
 	}
-	return r.probed(ctx, op, err)
+	return r.failed(ctx, op, err)
 }
 
 // ProbeDecrypt asks whether the service would open one of the encrypted keys
@@ -35,7 +39,7 @@ func (r *Keyring) ProbeDecrypt(ctx context.Context, ec kmsctx.Context, keys []km
 	if err := begin(ctx, op, ec); err != nil {
 		return err
 	}
-	var errs []error
+	var said []error
 	for _, k := range keys {
 		if !r.opens(k) {
 			continue
@@ -43,25 +47,23 @@ func (r *Keyring) ProbeDecrypt(ctx context.Context, ec kmsctx.Context, keys []km
 		in := r.decrypt(ctx, ec, k)
 		in.DryRun = aws.Bool(true)
 		out, err := r.api.Decrypt(ctx, in)
-		if err == nil {
+		switch {
+		case err == nil:
 			clear(out.Plaintext)
+			said = append(said, ErrNoDryRun)
+		case permitted(err):
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default:
+			said = append(said, refusal(ctx, err))
 		}
-		if err = r.probed(ctx, op, err); err == nil || ctx.Err() != nil {
-			return err
-		}
-		errs = append(errs, err)
 	}
-	return &kmsctx.Error{Op: op, Kind: kmsctx.ErrNoMatchingKey, KeyID: r.key.String(), Err: errors.Join(errs...)}
+	return r.noMatch(op, said)
 }
 
-// probed turns the answer to a dry run around: the error is the success.
-func (r *Keyring) probed(ctx context.Context, op string, err error) error {
+// permitted turns the answer to a dry run around: the error is the success.
+func permitted(err error) bool {
 	var api smithy.APIError
-	switch {
-	case err == nil:
-		return &kmsctx.Error{Op: op, KeyID: r.key.String(), Err: ErrNoDryRun}
-	case errors.As(err, &api) && api.ErrorCode() == "DryRunOperationException":
-		return nil
-	}
-	return r.mapped(ctx, op, err)
+	return errors.As(err, &api) && api.ErrorCode() == "DryRunOperationException"
 }
