@@ -37,7 +37,8 @@
 //	                   that they came in
 //
 // [Open] returns an error also for a root key that is not 32 bytes, or not the
-// directory's own, and for a directory that another process has open.
+// directory's own, and for a directory that another process has open;
+// [OpenDirectory] for one that is not there.
 //
 // A [Server] is safe for concurrent use, and so is a [Directory], which the
 // verifiers of further schemes ask. [AddTenant], [AddUser], [AddPublicKey],

@@ -134,9 +134,17 @@ func (v *vault) publicKey(id string) (k publicKey, err error) {
 type Directory struct{ v *vault }
 
 // OpenDirectory opens the directory of a firewall for the verifiers of its
-// further schemes.
+// further schemes. It makes nothing: a directory that is not there is refused
+// with [os.ErrNotExist], and so is what is no directory, and a root key that is
+// not 32 bytes. One without tenants yet is accepted, and so is any root key of
+// that length: under another than the firewall's nobody is found.
 func OpenDirectory(dir string, root tenant.Secret) (*Directory, error) {
-	v, err := openVault(dir, root)
+	if i, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("firewalld: the firewall's directory: %w", err)
+	} else if !i.IsDir() {
+		return nil, errors.New("firewalld: the firewall's directory is a file")
+	}
+	v, err := vaultIn(dir, root)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/hex"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,37 @@ func (w *registered) ok(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// Who misspells a directory must hear it: in an empty one nobody is found, which
+// looks like a refusal of every call.
+func TestOpenDirectoryRefuses(t *testing.T) {
+	t.Parallel()
+	root, dir := tenant.NewSecret(bytes.Repeat([]byte{3}, 32)), t.TempDir()
+	missing, file := filepath.Join(dir, "missing"), filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := firewalld.OpenDirectory(missing, root); !errors.Is(err, fs.ErrNotExist) || d != nil {
+		t.Errorf("missing: %v", err)
+	}
+	if d, err := firewalld.OpenDirectory(file, root); err == nil || d != nil {
+		t.Errorf("a file: %v", err)
+	}
+	if d, err := firewalld.OpenDirectory(dir, tenant.NewSecret(make([]byte, 31))); err == nil || d != nil {
+		t.Errorf("a short key: %v", err)
+	}
+	// The control: the firewall's, before it has its first tenant.
+	d, err := firewalld.OpenDirectory(dir, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := d.LookupPublic("pk-0"); ok {
+		t.Error("a key in an empty directory")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("it made %v (%v)", left, err)
 	}
 }
 

@@ -28,12 +28,18 @@ type vault struct {
 	aead cipher.AEAD
 }
 
+// openVault opens, or makes, the directory.
 func openVault(dir string, root tenant.Secret) (*vault, error) {
 	for _, d := range []string{dir, filepath.Join(dir, "identities"), filepath.Join(dir, "tenants")} {
 		if err := durable.MkdirAll(d, 0o700); err != nil {
 			return nil, err
 		}
 	}
+	return vaultIn(dir, root)
+}
+
+// vaultIn is a vault of a directory as it is.
+func vaultIn(dir string, root tenant.Secret) (*vault, error) {
 	v := &vault{dir: dir}
 	err := root.Use(func(b []byte) error {
 		if len(b) != 32 {
