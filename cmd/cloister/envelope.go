@@ -30,7 +30,9 @@ SDKs read and write them too.
   --context k=v    one pair of the encryption context, repeated; at least one.
                    open needs exactly the pairs that the message was sealed with
   --withhold k     authenticate the pair of this key and do not store it; to open,
-                   name it again and give its value with --context
+                   name it again and give its value with --context. A key
+                   service hears the whole context all the same, and has it in
+                   its log; what these commands log of a local: store has not
   --root-key FILE  local: the file with the store's root key, 32 bytes (DIR/../root.key)
   --key NAME       local: the key's name (default "default")
   --grant-token T  aws: the token of a new grant, repeated; it makes the grant count
@@ -127,6 +129,7 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 	case a.frame < 1 || a.frame > maxFrame:
 		return fmt.Errorf("%w: --frame is 1 to %d bytes, not %d", errUsage, maxFrame, a.frame)
 	}
+	a.from.withheld, a.to.withheld = a.withhold, a.withhold
 	ec, to, err := a.contexts(command)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ import (
 type keyArgs struct {
 	spec, root, name string
 	tokens           list
+	withheld         []string // keys whose values stand in no log
 }
 
 // check refuses what no key is named by. prefix is that of the flags.

@@ -42,7 +42,7 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	l := localLog{dir, a.name}
+	l := localLog{dir, a.name, a.withheld}
 	pairs := ec.Pairs()
 	for _, g := range k.Grants() {
 		if g.KeyID == a.name && maps.Equal(g.Subset, pairs) {
@@ -71,7 +71,22 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 }
 
 // localLog is the audit log of a store: the one that kms serve writes too.
-type localLog struct{ dir, key string }
+type localLog struct {
+	dir, key string
+	withheld []string
+}
+
+// shown is a context as the log has it: whoever reads the log learns no more
+// than whoever reads the message.
+func (l localLog) shown(ec kmsctx.Context) map[string]string {
+	pairs := ec.Pairs()
+	for _, k := range l.withheld {
+		if _, ok := pairs[k]; ok {
+			pairs[k] = "withheld"
+		}
+	}
+	return pairs
+}
 
 // lockWait is how long another command may write the log: it does so for as
 // long as a record takes. A service keeps the log.
@@ -95,7 +110,7 @@ func (l localLog) around(ctx context.Context, op string, ec kmsctx.Context, gran
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	err = do()
-	e := localkms.Event{Time: time.Now(), Operation: op, Principal: "local:uid/" + strconv.Itoa(os.Getuid()), KeyID: l.key, Context: ec.Pairs(), GrantID: *grant}
+	e := localkms.Event{Time: time.Now(), Operation: op, Principal: "local:uid/" + strconv.Itoa(os.Getuid()), KeyID: l.key, Context: l.shown(ec), GrantID: *grant}
 	if err != nil {
 		e.Code = localkms.Code(err)
 	}

@@ -205,3 +205,33 @@ func TestLocalKeyChecksFirst(t *testing.T) {
 		t.Errorf("the control: %s", errOut)
 	}
 }
+
+// A value that is kept out of the message does not stand in the log instead.
+func TestWithheldIsNotOnRecord(t *testing.T) {
+	t.Parallel()
+	store := localStore(t)
+	const secret, next = "merger-with-acme", "merger-with-bolt"
+	args := []string{"--kms", "local:" + store, "--withhold", "project", "--context", "tenant=tn-1", "--context", "project=" + secret}
+	code, message, errOut := try([]byte("x"), append([]string{"seal"}, args...)...)
+	if code != 0 {
+		t.Fatal(errOut)
+	}
+	to := []string{"--to-context", "tenant=tn-2", "--to-context", "project=" + next}
+	for _, more := range [][]string{{"open"}, append([]string{"rewrap"}, to...), append([]string{"rewrap", "--to-kms", "local:" + store}, to...), append([]string{"rewrap", "--header-only"}, to...)} {
+		if code, _, errOut := try([]byte(message), append(more, args...)...); code != 0 {
+			t.Fatalf("%q: %s", more, errOut)
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(store, "audit", "records.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(b, []byte(secret)) || bytes.Contains(b, []byte(next)) {
+		t.Error("the log has the value of a withheld pair")
+	}
+	for _, e := range records(t, store) {
+		if c, err := strconv.Unquote(e.Detail["context"]); err != nil || !strings.Contains(c, `"project":"withheld","tenant":"tn-`) {
+			t.Errorf("%s: context %s", e.Kind, c)
+		}
+	}
+}
