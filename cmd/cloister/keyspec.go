@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
+	"github.com/cloisterdev/cloister/internal/strictjson"
 	"github.com/cloisterdev/cloister/kmsctx"
 	"github.com/cloisterdev/cloister/kmsctx/awskms"
 	"github.com/cloisterdev/cloister/tenant"
@@ -110,9 +107,9 @@ func rawKey(path string) (kmsctx.Keyring, error) {
 	}
 	defer clear(b)
 	var k rawKeyFile
-	if err := k.parse(b); err != nil {
+	if err := strictjson.Decode(b, &k); err != nil {
 		clear(k.Key)
-		return nil, fmt.Errorf(`%s: %w: want {"namespace": "...", "name": "...", "key": "32 bytes in base64"}, each once`, path, err)
+		return nil, fmt.Errorf(`%s: %w: want {"namespace": "...", "name": "...", "key": "32 bytes in base64"}`, path, err)
 	}
 	if len(k.Key) != kmsctx.DataKeyLen {
 		clear(k.Key)
@@ -128,38 +125,7 @@ func rawKey(path string) (kmsctx.Keyring, error) {
 }
 
 type rawKeyFile struct {
-	Namespace, Name string
-	Key             []byte
-}
-
-// parse takes every member once and by its very name: of two keys, or of one in
-// another case, encoding/json would take the last.
-func (k *rawKeyFile) parse(b []byte) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return errors.New("not a JSON object")
-	}
-	members := map[string]any{"namespace": &k.Namespace, "name": &k.Name, "key": &k.Key}
-	for d.More() {
-		t, err := d.Token()
-		if err != nil {
-			return errors.New("not JSON")
-		}
-		name, _ := t.(string)
-		to := members[name]
-		if to == nil {
-			return fmt.Errorf("member %.40q is unknown, or there twice", name)
-		}
-		delete(members, name)
-		if err := d.Decode(to); err != nil {
-			return fmt.Errorf("%q is not text of its kind", name)
-		}
-	}
-	if t, err := d.Token(); err != nil || t != json.Delim('}') {
-		return errors.New("not JSON")
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("something stands after the object")
-	}
-	return nil
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Key       []byte `json:"key"`
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"github.com/cloisterdev/cloister/internal/strictjson"
 	"github.com/cloisterdev/cloister/kmsctx"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 	"github.com/cloisterdev/cloister/tenant"
@@ -245,7 +246,7 @@ func FuzzRawKeyFile(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var k rawKeyFile
-		if k.parse(b) != nil {
+		if strictjson.Decode(b, &k) != nil {
 			return
 		}
 		var all map[string]any

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,7 @@ import (
 	"github.com/cloisterdev/cloister/fas/policy"
 	"github.com/cloisterdev/cloister/fas/profile"
 	"github.com/cloisterdev/cloister/internal/durable"
+	"github.com/cloisterdev/cloister/internal/strictjson"
 	"github.com/cloisterdev/cloister/tenant"
 )
 
@@ -186,13 +186,8 @@ func readDraft(file string) (profile.Profile, error) {
 		got.NotBefore, got.NotAfter = time.Time{}, time.Time{}
 		return got, nil
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&p); err != nil {
+	if err := strictjson.Decode(b, &p); err != nil {
 		return p, fmt.Errorf("%s: %w", file, err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return p, fmt.Errorf("%s: something stands after the profile", file)
 	}
 	return p, nil
 }

@@ -107,16 +107,21 @@ func TestProfileNewRefuses(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	for want, args := range map[string][]string{
-		"ttl must be":              d.draft("--ttl", "901"),
-		"at most 400 days":         d.draft("--days", "401"),
-		"bind":                     d.draft("--bind", "cookie:a"),
-		"min_level":                d.draft("--min-level", "digest"),
-		"version counts up":        d.draft("--version", "-1"),
-		"allow: policy: empty":     d.draft("--allow", d.put("empty.json", "")),
-		"allow: policy: malformed": d.draft("--allow", d.put("bad.json", `{"Version":"2012-10-17"}`)),
-		"no such file":             d.draft("--from", d.path("nothing")),
-		"unknown field":            {"new", "--from", d.put("typo.json", `{"id":"x","caller":["a"]}`)},
-		"something stands after":   {"new", "--from", d.put("two.json", `{"id":"x"}{}`)},
+		"ttl must be":               d.draft("--ttl", "901"),
+		"at most 400 days":          d.draft("--days", "401"),
+		"bind":                      d.draft("--bind", "cookie:a"),
+		"min_level":                 d.draft("--min-level", "digest"),
+		"version counts up":         d.draft("--version", "-1"),
+		"allow: policy: empty":      d.draft("--allow", d.put("empty.json", "")),
+		"allow: policy: malformed":  d.draft("--allow", d.put("bad.json", `{"Version":"2012-10-17"}`)),
+		"no such file":              d.draft("--from", d.path("nothing")),
+		`"caller" is not supported`: {"new", "--from", d.put("typo.json", `{"id":"x","caller":["a"]}`)},
+		"something stands after":    {"new", "--from", d.put("two.json", `{"id":"x"}{}`)},
+		`"callers" is there twice`:  {"new", "--from", d.put("twice.json", `{"callers":["a"],"callers":["b"]}`)},
+		`"b" is there twice`:        {"new", "--from", d.put("deep.json", `{"allow":{"a":{"b":1,"b":2}}}`)},
+		`"TTL" is not supported`:    {"new", "--from", d.put("case.json", `{"TTL":900}`)},
+		`member "ttl": a value`:     {"new", "--from", d.put("kind.json", `{"ttl":"900"}`)},
+		`member "not_after": a `:    {"new", "--from", d.put("time.json", `{"not_after":"soon"}`)},
 	} {
 		d.expect(1, want, args...)
 	}

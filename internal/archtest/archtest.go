@@ -51,6 +51,7 @@ var Rooms = []Room{
 	{Dir: "internal/sabotage", Floor: 0},
 	{Dir: "internal/weakkey", Floor: 0},
 	{Dir: "internal/bodyread", Floor: 0},
+	{Dir: "internal/strictjson", Floor: 0},
 	{Dir: "audit", Floor: 1, Outside: []string{"golang.org/x/mod/sumdb"}},
 	{Dir: "audit/audittest", Floor: 6, Allow: []string{"testing"}},
 	{Dir: "authz", Floor: 2, Outside: []string{"github.com/cedar-policy/cedar-go"}},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/fas/sigv4"
+	"github.com/cloisterdev/cloister/internal/strictjson"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 )
 
@@ -149,7 +150,7 @@ func (h *handler) serve(r *http.Request, id string) ([]byte, error) {
 	}
 	who, who.RequestID, who.Peer = p, id, peer(r)
 	out, err := op.run(r.Context(), h.service, who, body)
-	if errors.Is(err, errSerialization) || errors.As(err, new(unknownMember)) {
+	if errors.Is(err, errSerialization) || errors.As(err, new(strictjson.UnknownMember)) {
 		return refuse(err)
 	}
 	return out, err
@@ -179,7 +180,7 @@ var errOperation = errors.New("no such operation here")
 func answer(err error) (int, string, string) {
 	var refused *localkms.Error
 	switch {
-	case errors.As(err, new(unknownMember)):
+	case errors.As(err, new(strictjson.UnknownMember)):
 		return 400, "ValidationException", err.Error()
 	case errors.As(err, &refused):
 		if refused.Code() == "KMSInternalException" {

@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"reflect"
 
+	"github.com/cloisterdev/cloister/internal/strictjson"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 )
 
@@ -28,13 +28,9 @@ func once[I, O any](f func(*localkms.Service, context.Context, localkms.Principa
 func call[I, O any](f func(*localkms.Service, context.Context, localkms.Principal, *I) (*O, error)) operation {
 	run := func(ctx context.Context, s *localkms.Service, who localkms.Principal, body []byte) ([]byte, error) {
 		in := new(I)
-		if err := strict(body); err != nil {
-			return nil, errSerialization
-		}
-		if err := exact(reflect.TypeFor[I](), body); err != nil {
+		if err := strictjson.Decode(body, in); errors.As(err, new(strictjson.UnknownMember)) {
 			return nil, err
-		}
-		if err := json.Unmarshal(body, in); err != nil {
+		} else if err != nil {
 			return nil, errSerialization
 		}
 		out, err := f(s, ctx, who, in)

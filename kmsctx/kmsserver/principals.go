@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/cloisterdev/cloister/fas/policy"
 	"github.com/cloisterdev/cloister/fas/sigv4"
+	"github.com/cloisterdev/cloister/internal/strictjson"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -58,14 +58,8 @@ func ParsePrincipals(b []byte) (*Principals, error) {
 			Policy          json.RawMessage `json:"policy"`
 		} `json:"principals"`
 	}
-	if err := strict(b); err != nil {
+	if err := strictjson.Decode(b, &file); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	if err := exact(reflect.TypeOf(file), b); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrConfig, err)
-	}
-	if err := json.Unmarshal(b, &file); err != nil {
-		return nil, fmt.Errorf("%w: not a principals file", ErrConfig)
 	}
 	out := &Principals{map[string]principal{}}
 	for i, p := range file.Principals {

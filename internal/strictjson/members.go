@@ -1,21 +1,20 @@
-package kmsserver
+package strictjson
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"strings"
 )
 
-// unknownMember is a member that the operation does not have here.
-type unknownMember string
-
-func (m unknownMember) Error() string { return fmt.Sprintf("member %.64q is not supported", string(m)) }
+var decodesItself = reflect.TypeFor[json.Unmarshaler]()
 
 // exact refuses members whose names are not, to the letter, those of t:
 // encoding/json would take another case, and letters that fold to one, for the
-// name itself, and of two such members the last. AWS does not.
+// name itself, and of two such members the last.
 func exact(t reflect.Type, b []byte) error {
+	if reflect.PointerTo(t).Implements(decodesItself) {
+		return nil
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return exact(t.Elem(), b)
@@ -36,7 +35,7 @@ func exact(t reflect.Type, b []byte) error {
 		}
 		for _, v := range all {
 			if string(v) == "null" {
-				return errSerialization // decoding would make a value of it
+				return ErrValue // decoding would make a value of it
 			}
 		}
 	case reflect.Struct:
@@ -46,16 +45,19 @@ func exact(t reflect.Type, b []byte) error {
 		}
 		known := map[string]reflect.Type{}
 		for _, f := range reflect.VisibleFields(t) {
-			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			switch {
+			case !f.IsExported() || f.Tag.Get("json") == "-":
+			case name != "":
 				known[name] = f.Type
-			} else if !f.Anonymous {
+			case !f.Anonymous:
 				known[f.Name] = f.Type
 			}
 		}
 		for name, v := range all {
 			f, ok := known[name]
 			if !ok {
-				return unknownMember(name)
+				return UnknownMember(name)
 			}
 			if err := exact(f, v); err != nil {
 				return err

@@ -1,4 +1,4 @@
-package kmsserver
+package strictjson
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ func FuzzStrict(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		err := strict(b)
+		err := text(b)
 		var read map[string]any
 		if json.Unmarshal(b, &read) != nil || bytes.Contains(b, []byte("\ufffd")) || strings.Contains(strings.ToLower(string(b)), "fffd") {
 			return

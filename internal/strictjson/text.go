@@ -1,11 +1,12 @@
-package kmsserver
+package strictjson
 
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -13,27 +14,25 @@ import (
 // maxDepth is how deep JSON may be nested: a policy needs about eight.
 const maxDepth = 16
 
-var errJSON = errors.New("not one JSON object of UTF-8 text with every member once")
-
-// strict accepts one JSON object in which no object has a member twice, and at
+// text accepts one JSON object in which no object has a member twice, and at
 // the top not even in another case: encoding/json would take the last. Nor may
 // text be what it would read as another, and two encryption contexts as one:
 // what is not UTF-8, and half of a surrogate pair.
-func strict(b []byte) error {
+func text(b []byte) error {
 	if !utf8.Valid(b) || halfPair(b) {
-		return errJSON
+		return ErrText
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	t, err := d.Token()
 	if err != nil || t != json.Delim('{') {
-		return errJSON
+		return fmt.Errorf("%w: no object begins it", ErrText)
 	}
 	if err := members(d, 1); err != nil {
 		return err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return errJSON
+		return fmt.Errorf("%w: something stands after the object", ErrText)
 	}
 	return nil
 }
@@ -44,32 +43,40 @@ func members(d *json.Decoder, depth int) error {
 		t, err := d.Token()
 		name, ok := t.(string)
 		if err != nil || !ok {
-			return errJSON
+			return ErrText
 		}
+		key := name
 		if depth == 1 {
-			name = string(bytes.ToLower([]byte(name)))
+			key = strings.ToLower(name)
 		}
-		if seen[name] {
-			return errJSON
+		if seen[key] {
+			return fmt.Errorf("%w: %.64q is there twice, or in two cases", ErrText, name)
 		}
-		seen[name] = true
+		seen[key] = true
 		if err := value(d, depth); err != nil {
 			return err
 		}
 	}
-	_, err := d.Token()
-	return err
+	return closed(d)
+}
+
+// closed reads the end of an object or a list.
+func closed(d *json.Decoder) error {
+	if _, err := d.Token(); err != nil {
+		return ErrText
+	}
+	return nil
 }
 
 func value(d *json.Decoder, depth int) error {
 	t, err := d.Token()
 	if err != nil {
-		return errJSON
+		return ErrText
 	}
 	switch t {
 	case json.Delim('{'), json.Delim('['):
 		if depth++; depth > maxDepth {
-			return errJSON
+			return ErrText
 		}
 	default:
 		return nil
@@ -82,8 +89,7 @@ func value(d *json.Decoder, depth int) error {
 			return err
 		}
 	}
-	_, err = d.Token()
-	return err
+	return closed(d)
 }
 
 // halfPair reports whether an escape in valid or other JSON is one half of a
