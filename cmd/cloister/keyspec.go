@@ -101,7 +101,7 @@ func (g granted) WrapDataKey(ctx context.Context, ec kmsctx.Context, key []byte)
 // rawKey reads a key file of the kind that the message format's raw AES
 // keyrings are made of.
 func rawKey(path string) (kmsctx.Keyring, error) {
-	b, err := readSmall(path, 64<<10)
+	b, err := readSecret(path, 64<<10)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -23,7 +22,6 @@ import (
 	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/kmsctx/kmsserver"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
-	"github.com/cloisterdev/cloister/tenant"
 )
 
 const kmsUsage = `Usage: cloister kms init  --root-key FILE --principals FILE
@@ -165,7 +163,7 @@ func (a kmsArgs) init(out io.Writer) error {
 
 // principals reads a principals file.
 func principals(path string) (*kmsserver.Principals, error) {
-	b, err := readSmall(path, 1<<20)
+	b, err := readSecret(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -175,62 +173,6 @@ func principals(path string) (*kmsserver.Principals, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return who, nil
-}
-
-// rootKey reads a root key: 32 bytes, or their base64 and white space.
-func rootKey(path string) (tenant.Secret, error) {
-	b, err := readSmall(path, 1024)
-	if err != nil {
-		return tenant.Secret{}, err
-	}
-	if len(b) == 32 {
-		return tenant.NewSecret(b), nil // which owns b from here on
-	}
-	defer clear(b)
-	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b)))
-	if err != nil || len(key) != 32 {
-		return tenant.Secret{}, fmt.Errorf("%s: a root key is 32 bytes, or their base64", path)
-	}
-	return tenant.NewSecret(key), nil
-}
-
-// readSmall reads a file that holds secrets: nobody else may read it.
-func readSmall(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s: others can read it (mode %04o): chmod 600 it", path, info.Mode().Perm())
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("%s: more than %d bytes", path, limit)
-	}
-	return b, err
-}
-
-// keyPair reads a certificate, and its key as a file that holds secrets.
-func keyPair(cert, key string) (tls.Certificate, error) {
-	c, err := os.ReadFile(cert)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	k, err := readSmall(key, 1<<20)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	defer clear(k)
-	pair, err := tls.X509KeyPair(c, k)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("%s, %s: %w", cert, key, err)
-	}
-	return pair, nil
 }
 
 func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {

@@ -166,7 +166,7 @@ func auditVerify(args []string, out io.Writer) error {
 	dir := dirs[0]
 	var o audit.VerifyOptions
 	if *key != "" {
-		b, err := os.ReadFile(*key)
+		b, err := readFile(*key)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/cloisterdev/cloister/fas/policy"
@@ -57,7 +56,7 @@ func policyCommand(verb string, args []string, out io.Writer) error {
 }
 
 func readPolicy(file string) (*policy.Document, error) {
-	b, err := os.ReadFile(file)
+	b, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}

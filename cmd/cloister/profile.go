@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -130,7 +129,7 @@ func profileNew(fs *flag.FlagSet, args []string, out io.Writer) error {
 		p.NotAfter = p.NotBefore.AddDate(0, 0, *days)
 	}
 	if *allow != "" {
-		b, err := os.ReadFile(*allow)
+		b, err := readFile(*allow)
 		if err != nil {
 			return err
 		}
@@ -177,7 +176,7 @@ func profileNew(fs *flag.FlagSet, args []string, out io.Writer) error {
 // envelope.
 func readDraft(file string) (profile.Profile, error) {
 	var p profile.Profile
-	b, err := os.ReadFile(file)
+	b, err := readFile(file)
 	if err != nil {
 		return p, err
 	}
@@ -200,12 +199,12 @@ func profileSign(fs *flag.FlagSet, args []string, out io.Writer) error {
 	if err != nil || (*sigFile == "") == (*keyFile == "") {
 		return errors.Join(errProfileSign, err)
 	}
-	env, err := os.ReadFile(name[0])
+	env, err := readFile(name[0])
 	if err != nil {
 		return err
 	}
 	if *sigFile != "" {
-		sig, err := os.ReadFile(*sigFile)
+		sig, err := readFile(*sigFile)
 		if err != nil {
 			return err
 		}
@@ -232,14 +231,7 @@ func profileSign(fs *flag.FlagSet, args []string, out io.Writer) error {
 }
 
 func readSeed(file string) (tenant.Secret, error) {
-	st, err := os.Stat(file)
-	if err != nil {
-		return tenant.Secret{}, err
-	}
-	if runtime.GOOS != "windows" && st.Mode().Perm()&0o077 != 0 {
-		return tenant.Secret{}, fmt.Errorf("%s can be read by others: chmod 600, and think about whether it still is a secret", file)
-	}
-	b, err := os.ReadFile(file)
+	b, err := readSecret(file, 1024)
 	if err != nil {
 		return tenant.Secret{}, err
 	}

@@ -156,7 +156,7 @@ func TestProfileApproval(t *testing.T) {
 	}
 	d.expect(1, "malformed", "verify", d.put("cut.json", string(b[:len(b)-9])), "--keys", keys)
 	d.expect(1, "same key", "verify", p, "--keys", d.put("twice", strings.Replace(string(must(os.ReadFile(keys))), "identity", "service", 1)+"identity ed25519 "+strings.Fields(string(must(os.ReadFile(keys))))[2]))
-	d.expect(1, "can be read by others", "sign", p, "--key", d.public("service"))
+	d.expect(1, "others can read it", "sign", p, "--key", d.public("service"))
 	d.expect(1, "is no seed", "sign", p, "--key", d.put("short", "c2hvcnQ="))
 	d.expect(1, "malformed", "sign", p, "--ssh", d.path("allow.json"))
 

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +97,7 @@ func accept(env []byte, keys profile.Keyring, old string) error {
 }
 
 func readKeyring(file string) (profile.Keyring, error) {
-	b, err := os.ReadFile(file)
+	b, err := readFile(file)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +109,7 @@ func readKeyring(file string) (profile.Keyring, error) {
 }
 
 func readEnvelope(file string) ([]byte, profile.Profile, string, error) {
-	b, err := os.ReadFile(file)
+	b, err := readFile(file)
 	if err != nil {
 		return nil, profile.Profile{}, "", err
 	}
