@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/cloisterdev/cloister/kmsctx"
 )
@@ -39,8 +35,8 @@ SDKs read and write them too.
                    before it has reached all of the service
   --suite 0478     or 0578, signed: what seal writes (0478), and rewrap (that of the
                    old message). Both are read
-  --frame N        bytes of plaintext a frame, 1 to 16777216 (65536)
-  --unframed       open: also read messages of one single block
+  --frame N        seal, rewrap: bytes of plaintext a frame, 1 to 16777216 (65536)
+  --unframed       open, rewrap: also read messages of one single block
   -o FILE          write FILE, complete or not at all, instead of standard output
   --progress       say how far it is on standard error; on a terminal it does so anyway
 
@@ -59,51 +55,12 @@ open writes what it has verified as it goes: at exit code 1 without -o, what cam
 out is a part of the plaintext and must not be used as the whole.
 `
 
-// maxFrame is the longest frame that a message may be written with, in bytes.
-const maxFrame = 16 << 20
-
-// envelopeArgs are the flags of seal, open and rewrap.
-type envelopeArgs struct {
-	from, to                       keyArgs
-	pairs, toPairs, withhold       list
-	suite, out                     string
-	frame                          int
-	unframed, progress, headerOnly bool
-}
-
-type list []string
-
-func (l *list) String() string { return strings.Join(*l, " ") }
-
-// Set implements flag.Value.
-func (l *list) Set(v string) error { *l = append(*l, v); return nil }
-
 func envelope(ctx context.Context, command string, args []string, in io.Reader, out, errOut io.Writer) error {
 	if command == "inspect" {
 		return inspect(args, in, out, errOut)
 	}
-	var a envelopeArgs
-	fs := flag.NewFlagSet(command, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	fs.StringVar(&a.from.spec, "kms", "", "")
-	fs.StringVar(&a.from.root, "root-key", "", "")
-	fs.StringVar(&a.from.name, "key", "", "")
-	fs.Var(&a.from.tokens, "grant-token", "")
-	fs.Var(&a.pairs, "context", "")
-	fs.Var(&a.withhold, "withhold", "")
-	fs.StringVar(&a.suite, "suite", "", "")
-	fs.IntVar(&a.frame, "frame", 64<<10, "")
-	fs.BoolVar(&a.unframed, "unframed", false, "")
-	fs.StringVar(&a.out, "o", "", "")
-	fs.BoolVar(&a.progress, "progress", false, "")
-	if command == "rewrap" {
-		fs.StringVar(&a.to.spec, "to-kms", "", "")
-		fs.StringVar(&a.to.root, "to-root-key", "", "")
-		fs.StringVar(&a.to.name, "to-key", "", "")
-		fs.Var(&a.to.tokens, "to-grant-token", "")
-		fs.Var(&a.toPairs, "to-context", "")
-		fs.BoolVar(&a.headerOnly, "header-only", false, "")
-	}
+	a := envelopeArgs{frame: 64 << 10}
+	fs := a.flags(command)
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		_, err = fmt.Fprint(out, envelopeUsage)
@@ -164,30 +121,6 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 	})
 }
 
-// contexts are what the message is bound to, and what rewrap binds it to. They
-// and the flags of the new key are checked before anything is opened.
-func (a *envelopeArgs) contexts(command string) (ec, to kmsctx.Context, err error) {
-	if ec, err = contextOf("--context", a.pairs, a.withhold); err != nil || command != "rewrap" {
-		return ec, ec, err
-	}
-	if a.to.spec == "" && len(a.toPairs) == 0 {
-		return ec, to, fmt.Errorf("%w: cloister rewrap needs --to-kms, --to-context, or both", errUsage)
-	}
-	if to = ec; len(a.toPairs) > 0 {
-		if to, err = contextOf("--to-context", a.toPairs, a.withhold); err != nil {
-			return ec, to, err
-		}
-	}
-	if a.to.spec != "" {
-		return ec, to, a.to.check("--to-")
-	}
-	if a.to.root != "" || a.to.name != "" || len(a.to.tokens) > 0 {
-		return ec, to, fmt.Errorf("%w: --to-root-key, --to-key and --to-grant-token belong to --to-kms", errUsage)
-	}
-	a.to = a.from
-	return ec, to, nil
-}
-
 func seal(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, r io.Reader, w io.Writer) error {
 	s, err := env.NewWriter(ctx, w, ec)
 	if err != nil {
@@ -198,64 +131,4 @@ func seal(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, r io.Rea
 		return err
 	}
 	return s.Close()
-}
-
-// contextOf takes any context that the format can carry: other programs write
-// and read these messages too. What is withheld must be among its keys.
-func contextOf(name string, pairs, withheld []string) (kmsctx.Context, error) {
-	m := map[string]string{}
-	for _, p := range pairs {
-		k, v, ok := strings.Cut(p, "=")
-		if _, twice := m[k]; !ok || k == "" || twice {
-			return kmsctx.Context{}, fmt.Errorf("%w: %s wants k=v, each key once", errUsage, name)
-		}
-		m[k] = v
-	}
-	for _, k := range withheld {
-		if _, ok := m[k]; !ok {
-			return kmsctx.Context{}, fmt.Errorf("%w: --withhold %q needs the value of that key too, with %s", errUsage, k, name)
-		}
-	}
-	return kmsctx.ForeignContext(m)
-}
-
-// writeTo gives f standard output, or a file that appears only when f
-// succeeds.
-func writeTo(path string, out io.Writer, f func(io.Writer) error) (err error) {
-	if path == "" {
-		w := bufio.NewWriterSize(out, 128<<10)
-		if err := f(w); err != nil {
-			return err
-		}
-		return w.Flush()
-	}
-	if i, err := os.Lstat(path); err == nil && i.Mode()&^os.ModePerm&^os.ModeSymlink != 0 {
-		return fmt.Errorf("%s: -o names what is no file; it would be replaced by one", path)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		if e := (*os.PathError)(nil); errors.As(err, &e) {
-			err = e.Err // e names a file that nobody asked for
-		}
-		return fmt.Errorf("-o %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(tmp.Name()))
-		}
-	}()
-	w := bufio.NewWriterSize(tmp, 128<<10)
-	if err = f(w); err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }

@@ -14,7 +14,7 @@ import (
 // helps are the commands whose help says what the flags of a file are for.
 var helps = map[string][]string{
 	"main.go":          {"audit verify"},
-	"envelope.go":      {"seal", "rewrap", "inspect"},
+	"envelopeflags.go": {"seal", "rewrap", "inspect"},
 	"inspect.go":       {"inspect"},
 	"kms.go":           {"kms", "kms serve"},
 	"policy.go":        {"policy check", "policy subset", "policy eval"},

@@ -2,29 +2,21 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"regexp"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/cloisterdev/cloister/audit"
-	"github.com/cloisterdev/cloister/internal/durable"
 	"github.com/cloisterdev/cloister/kmsctx/kmsserver"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
 )
 
-const kmsUsage = `Usage: cloister kms init  --root-key FILE --principals FILE
+const kmsUsage = `Usage: cloister kms init  --root-key FILE --principals FILE [--account ACCOUNT]
        cloister kms serve --dir DIR --root-key FILE --principals FILE [flags]
 
 A key service that speaks the wire protocol of AWS KMS. The AWS SDKs and the AWS
@@ -69,25 +61,11 @@ func kmsCommand(ctx context.Context, args []string, out io.Writer) error {
 		_, err := fmt.Fprint(out, kmsUsage)
 		return err
 	}
-	var a kmsArgs
-	f := flag.NewFlagSet("kms", flag.ContinueOnError)
-	f.SetOutput(io.Discard)
-	f.StringVar(&a.dir, "dir", "", "")
-	f.StringVar(&a.root, "root-key", "", "")
-	f.StringVar(&a.principals, "principals", "", "")
-	f.StringVar(&a.listen, "listen", "127.0.0.1:7071", "")
-	f.StringVar(&a.audit, "audit", "", "")
-	f.StringVar(&a.region, "region", "us-east-1", "")
-	f.StringVar(&a.account, "account", "000000000000", "")
-	f.StringVar(&a.cert, "tls-cert", "", "")
-	f.StringVar(&a.key, "tls-key", "", "")
-	f.DurationVar(&a.propagation, "propagation", 0, "")
-	f.IntVar(&a.rate, "rate", 0, "")
-	f.IntVar(&a.maxKeys, "max-keys", 0, "")
-	f.IntVar(&a.maxGrants, "max-grants", 0, "")
 	if args[0] != "serve" && args[0] != "init" {
 		return errKMS
 	}
+	var a kmsArgs
+	f := a.flags(args[0])
 	if err := f.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
 		_, err := fmt.Fprint(out, kmsUsage)
 		return err
@@ -115,65 +93,30 @@ func kmsCommand(ctx context.Context, args []string, out io.Writer) error {
 	return a.serve(ctx, out)
 }
 
+// flags are those that the verb has.
+func (a *kmsArgs) flags(verb string) *flag.FlagSet {
+	f := flag.NewFlagSet("kms", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&a.root, "root-key", "", "")
+	f.StringVar(&a.principals, "principals", "", "")
+	f.StringVar(&a.account, "account", "000000000000", "")
+	if verb == "init" {
+		return f
+	}
+	f.StringVar(&a.dir, "dir", "", "")
+	f.StringVar(&a.listen, "listen", "127.0.0.1:7071", "")
+	f.StringVar(&a.audit, "audit", "", "")
+	f.StringVar(&a.region, "region", "us-east-1", "")
+	f.StringVar(&a.cert, "tls-cert", "", "")
+	f.StringVar(&a.key, "tls-key", "", "")
+	f.DurationVar(&a.propagation, "propagation", 0, "")
+	f.IntVar(&a.rate, "rate", 0, "")
+	f.IntVar(&a.maxKeys, "max-keys", 0, "")
+	f.IntVar(&a.maxGrants, "max-grants", 0, "")
+	return f
+}
+
 var accountID = regexp.MustCompile(`^[0-9]{12}$`)
-
-func (a kmsArgs) init(out io.Writer) error {
-	key := make([]byte, 32)
-	_, _ = rand.Read(key)
-	defer clear(key)
-	secret := make([]byte, 40)
-	_, _ = rand.Read(secret)
-	type principal struct {
-		AccessKeyID     string `json:"accessKeyId"`
-		SecretAccessKey string `json:"secretAccessKey"`
-		ARN             string `json:"arn"`
-	}
-	who := principal{"AKID" + strings.ToUpper(hex.EncodeToString(secret[:8])), base64.RawURLEncoding.EncodeToString(secret[8:]), "arn:aws:iam::" + a.account + ":root"}
-	b, err := json.MarshalIndent(map[string][]principal{"principals": {who}}, "", "  ")
-	if err != nil {
-		return err
-	}
-	for _, f := range []struct {
-		path  string
-		b     []byte
-		check func(path string) error
-	}{
-		{a.root, key, func(path string) error {
-			k, err := rootKey(path)
-			k.Destroy()
-			return err
-		}},
-		{a.principals, append(b, '\n'), func(path string) error { _, err := principals(path); return err }},
-	} {
-		err := durable.Create(f.path, f.b, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			if err := f.check(f.path); err != nil {
-				return fmt.Errorf("%w; move it away, and init makes one", err)
-			}
-			fmt.Fprintf(out, "%s is there already and stays as it is\n", f.path)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(out, "made %s\n", f.path)
-	}
-	return nil
-}
-
-// principals reads a principals file.
-func principals(path string) (*kmsserver.Principals, error) {
-	b, err := readSecret(path, maxFile)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(b)
-	who, err := kmsserver.ParsePrincipals(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return who, nil
-}
 
 func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
 	key, err := rootKey(a.root)
@@ -185,9 +128,8 @@ func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if all := who.Accounts(); !slices.Contains(all, a.account) {
-		return fmt.Errorf("%s: its principals are of account %s, and the keys would be of account %s, where nobody could make one: serve with --account %s, or give an arn the other account",
-			a.principals, strings.Join(all, ", "), a.account, all[0])
+	if err := a.sameAccount(who); err != nil {
+		return err
 	}
 	store, err := localkms.Open(a.dir, key)
 	if err != nil {

@@ -159,7 +159,7 @@ func TestKMSRefuses(t *testing.T) {
 		"the network":     {1, "without TLS", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--listen", "0.0.0.0:0"}},
 		"account":         {2, "twelve digits", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--account", "1"}},
 		"init's account":  {2, "twelve digits", []string{"init", "--root-key", filepath.Join(dir, "new"), "--principals", filepath.Join(dir, "newwho"), "--account", "1234"}},
-		"another account": {1, "serve with --account 000000000000", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--account", "111111111111"}},
+		"another account": {1, "use --account 000000000000", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--account", "111111111111"}},
 		"propagation":     {2, "--propagation -1s: a new grant", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--propagation", "-1s"}},
 		"rate":            {2, "--rate", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--rate", "-1"}},
 		"keys":            {2, "--max-keys", []string{"serve", "--dir", store, "--root-key", key, "--principals", who, "--max-keys", "-1"}},
