@@ -20,7 +20,9 @@ SDKs read and write them too.
   --kms KEY        raw:FILE   a file {"namespace": "...", "name": "...", "key": "32 bytes in base64"}
                    local:DIR  a store of package localkms; see --root-key, --key. seal makes
                               the key, and a grant for exactly this context. Every use
-                              of a key stands in the audit log DIR/audit
+                              of a key stands in the audit log DIR/audit. What local: sealed
+                              does not open with aws:, nor the other way about, even where
+                              cloister kms serve serves the same DIR
                    aws:ARN    a key of AWS KMS, as aws:arn:aws:kms:REGION:ACCOUNT:key/ID; the
                               usual AWS_* variables are respected
   --context k=v    one pair of the encryption context, repeated; at least one.
@@ -87,6 +89,7 @@ func envelope(ctx context.Context, command string, args []string, in io.Reader, 
 		return fmt.Errorf("%w: --frame is 1 to %d bytes, not %d", errUsage, maxFrame, a.frame)
 	}
 	a.from.withheld, a.to.withheld = a.withhold, a.withhold
+	a.from.seals = command == "seal"
 	ec, to, err := a.contexts(command)
 	if err != nil {
 		return err

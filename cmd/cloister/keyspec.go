@@ -20,6 +20,7 @@ type keyArgs struct {
 	spec, root, name string
 	tokens           list
 	withheld         []string // keys whose values stand in no log
+	seals            bool     // what is sealed anew, any other key could seal
 }
 
 // check refuses what no key is named by. prefix is that of the flags.

@@ -42,7 +42,7 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	l := localLog{dir, a.name, a.withheld}
+	l := localLog{dir, a}
 	pairs := ec.Pairs()
 	for _, g := range k.Grants() {
 		if g.KeyID == a.name && maps.Equal(g.Subset, pairs) {
@@ -72,8 +72,8 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 
 // localLog is the audit log of a store: the one that kms serve writes too.
 type localLog struct {
-	dir, key string
-	withheld []string
+	dir string
+	keyArgs
 }
 
 // shown is a context as the log has it: whoever reads the log learns no more
@@ -88,29 +88,46 @@ func (l localLog) shown(ec kmsctx.Context) map[string]string {
 	return pairs
 }
 
-// lockWait is how long another command may write the log: it does so for as
-// long as a record takes. A service keeps the log.
-const lockWait = 2 * time.Second
+// lockWait is how long others may have the log. Commands have it for as long as
+// a record takes, and there may be many; a service keeps it.
+const lockWait = 15 * time.Second
+
+// open waits for the log, as long as the command goes on.
+func (l localLog) open(ctx context.Context) (*audit.Log, error) {
+	dir := filepath.Join(l.dir, "audit")
+	ctx, cancel := context.WithTimeout(ctx, lockWait)
+	defer cancel()
+	for {
+		log, err := audit.Open(dir, nil)
+		if err == nil {
+			return log, nil
+		}
+		if !errors.Is(err, audit.ErrLocked) {
+			return nil, fmt.Errorf("nothing is done that cannot be recorded: %w", err)
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			advice := "stop it, or wait"
+			if l.seals {
+				advice += "; a running kms serve can be sealed with, by --kms aws:ARN and AWS_ENDPOINT_URL_KMS"
+			}
+			return nil, fmt.Errorf("%s: %w: another cloister command or cloister kms serve has this store: %s", dir, audit.ErrLocked, advice)
+		}
+	}
+}
 
 // around records a use of the store. Where the log cannot be written, nothing
 // is done; where the record cannot, what was done is not handed out. The log is
 // open no longer than this: seal and open may be the two ends of a pipe.
 func (l localLog) around(ctx context.Context, op string, ec kmsctx.Context, grant *string, do func() error) (err error) {
-	dir := filepath.Join(l.dir, "audit")
-	log, err := audit.Open(dir, nil)
-	for start := time.Now(); errors.Is(err, audit.ErrLocked) && time.Since(start) < lockWait && ctx.Err() == nil; {
-		time.Sleep(10 * time.Millisecond)
-		log, err = audit.Open(dir, nil)
-	}
-	if errors.Is(err, audit.ErrLocked) {
-		return fmt.Errorf("%s: %w: while cloister kms serve runs on this store, use its keys with --kms aws:ARN and AWS_ENDPOINT_URL_KMS, or stop it", dir, audit.ErrLocked)
-	}
+	log, err := l.open(ctx)
 	if err != nil {
-		return fmt.Errorf("nothing is done that cannot be recorded: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	err = do()
-	e := localkms.Event{Time: time.Now(), Operation: op, Principal: "local:uid/" + strconv.Itoa(os.Getuid()), KeyID: l.key, Context: l.shown(ec), GrantID: *grant}
+	e := localkms.Event{Time: time.Now(), Operation: op, Principal: "local:uid/" + strconv.Itoa(os.Getuid()), KeyID: l.name, Context: l.shown(ec), GrantID: *grant}
 	if err != nil {
 		e.Code = localkms.Code(err)
 	}

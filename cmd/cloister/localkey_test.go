@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/kmsctx/localkms"
@@ -108,13 +111,6 @@ func TestLocalKeyRefusesWithoutRecord(t *testing.T) {
 		spoil func() (mend func())
 		want  string
 	}{
-		"a service holds it": {func() func() {
-			l, err := audit.Open(dir, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return func() { _ = l.Close() }
-		}, "AWS_ENDPOINT_URL_KMS"},
 		"altered": {func() func() {
 			path := filepath.Join(dir, "records.jsonl")
 			old, err := os.ReadFile(path)
@@ -150,6 +146,47 @@ func TestLocalKeyRefusesWithoutRecord(t *testing.T) {
 		if code, _, errOut := call(message, "open", "a"); code != 0 {
 			t.Errorf("%s, the control: %s", name, errOut)
 		}
+	}
+}
+
+// Where another has the log, a command waits, and is told who that may be. Only
+// what is sealed anew can be sealed elsewhere: what the store sealed, no other
+// key opens.
+func TestLocalKeyWaits(t *testing.T) {
+	t.Parallel()
+	store := localStore(t)
+	args := []string{"--kms", "local:" + store, "--context", "tenant=a"}
+	_, message, _ := try([]byte("x"), append([]string{"seal"}, args...)...)
+	hold := func() (release func()) {
+		l, err := audit.Open(filepath.Join(store, "audit"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() { _ = l.Close() }
+	}
+	release := hold()
+	for _, c := range []struct {
+		args     []string
+		suggests bool
+	}{{[]string{"seal"}, true}, {[]string{"open"}, false}, {[]string{"rewrap", "--to-context", "tenant=b"}, false}} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		var out, errOut strings.Builder
+		code := command(ctx, append(c.args, args...), strings.NewReader(message), &out, &errOut)
+		cancel()
+		if code != 1 || out.Len() > 0 || !strings.Contains(errOut.String(), "another cloister command or cloister kms serve") || strings.Contains(errOut.String(), "AWS_ENDPOINT_URL_KMS") != c.suggests || strings.Count(errOut.String(), "\n") != 1 {
+			t.Errorf("%s: code %d, %d bytes, %q", c.args[0], code, out.Len(), errOut.String())
+		}
+	}
+	time.AfterFunc(3*time.Second, release)
+	if code, out, errOut := try([]byte(message), append([]string{"open"}, args...)...); code != 0 || out != "x" {
+		t.Errorf("code %d, %s", code, errOut)
+	}
+	defer hold()()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(100*time.Millisecond, cancel)
+	start := time.Now()
+	if code := command(ctx, append([]string{"open"}, args...), strings.NewReader(message), io.Discard, io.Discard); code == 0 || time.Since(start) > 2*time.Second {
+		t.Errorf("interrupted: code %d after %s", code, time.Since(start))
 	}
 }
 
