@@ -32,7 +32,8 @@ only you can read. It overwrites nothing.
                      "policy"}]}; policy, in the IAM language, may be absent
   --listen HOST:PORT where to serve (127.0.0.1:7071); other addresses than
                      loopback need --tls-cert and --tls-key
-  --audit DIR        the audit log of every call (DIR/audit)
+  --audit DIR        the audit log of every call (DIR/audit). What cannot be recorded
+                     is refused, and standard error says why
   --region, --account
                      as in ARNs (us-east-1, 000000000000)
   --propagation TIME for how long a new grant needs its token (0s)
@@ -53,7 +54,7 @@ type kmsArgs struct {
 	rate, maxKeys, maxGrants                                         int
 }
 
-func kmsCommand(ctx context.Context, args []string, out io.Writer) error {
+func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error {
 	if len(args) == 0 {
 		return errKMS
 	}
@@ -90,7 +91,7 @@ func kmsCommand(ctx context.Context, args []string, out io.Writer) error {
 	case min(a.rate, a.maxKeys, a.maxGrants) < 0:
 		return fmt.Errorf("%w: --rate, --max-keys and --max-grants are not negative", errUsage)
 	}
-	return a.serve(ctx, out)
+	return a.serve(ctx, out, errOut)
 }
 
 // flags are those that the verb has.
@@ -118,7 +119,7 @@ func (a *kmsArgs) flags(verb string) *flag.FlagSet {
 
 var accountID = regexp.MustCompile(`^[0-9]{12}$`)
 
-func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
+func (a kmsArgs) serve(ctx context.Context, out, errOut io.Writer) (err error) {
 	key, err := rootKey(a.root)
 	if err != nil {
 		return err
@@ -143,12 +144,13 @@ func (a kmsArgs) serve(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
-	service, err := localkms.NewService(store, kmsAudit{log}, &localkms.Options{Account: a.account, Region: a.region, Propagation: a.propagation,
+	heard := &alarm{log: log, w: errOut}
+	service, err := localkms.NewService(store, kmsAudit{heard}, &localkms.Options{Account: a.account, Region: a.region, Propagation: a.propagation,
 		Limits: localkms.Limits{Keys: a.maxKeys, GrantsPerKey: a.maxGrants}})
 	if err != nil {
 		return err
 	}
-	refusals := &refusals{log: log}
+	refusals := &refusals{log: heard}
 	defer refusals.flush()
 	handler, err := kmsserver.New(service, who, &kmsserver.Options{Refused: refusals.add, Rate: a.rate})
 	if err != nil {

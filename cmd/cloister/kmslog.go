@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -128,4 +129,37 @@ func (l *refusals) flush() {
 		e.Detail["count"] = strconv.Itoa(n)
 		_ = l.log.Append(context.Background(), e)
 	}
+}
+
+// alarm tells whoever runs the service that its log fails: callers are not told
+// what goes wrong inside, and the log itself cannot tell.
+type alarm struct {
+	log audit.Recorder
+	w   io.Writer
+
+	mu   sync.Mutex
+	last time.Time
+}
+
+// Record implements [audit.Recorder].
+func (a *alarm) Record(ctx context.Context, e audit.Event) error {
+	return a.heard(a.log.Record(ctx, e))
+}
+
+// Append implements [audit.Recorder].
+func (a *alarm) Append(ctx context.Context, e audit.Event) error {
+	return a.heard(a.log.Append(ctx, e))
+}
+
+func (a *alarm) heard(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) { // of a caller that went away
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now := time.Now(); a.last.IsZero() || now.Sub(a.last) >= time.Minute {
+		a.last = now
+		fmt.Fprintf(a.w, "cloister: the audit log cannot be written, and what it does not have is refused: %s\n", oneLine(err))
+	}
+	return err
 }

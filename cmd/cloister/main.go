@@ -78,7 +78,7 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	case args[0] == "profile":
 		err = profileCommand(args[1:], out)
 	case args[0] == "kms":
-		err = kmsCommand(ctx, args[1:], out)
+		err = kmsCommand(ctx, args[1:], out, errOut)
 	case args[0] == "invariants":
 		err = invariants(args[1:], out)
 	default:
