@@ -50,6 +50,8 @@ type inspectedKey struct {
 	Bytes    int    `json:"ciphertext_bytes"`
 }
 
+var errInspect = fmt.Errorf("%w: cloister inspect [--json] <MESSAGE", errUsage)
+
 func inspect(args []string, in io.Reader, out, errOut io.Writer) error {
 	fs := flag.NewFlagSet("inspect", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -58,8 +60,10 @@ func inspect(args []string, in io.Reader, out, errOut io.Writer) error {
 	case errors.Is(err, flag.ErrHelp):
 		_, err = fmt.Fprint(out, envelopeUsage)
 		return err
-	case err != nil || fs.NArg() > 0:
-		return fmt.Errorf("%w: cloister inspect [--json] <MESSAGE", errUsage)
+	case err != nil:
+		return errors.Join(errInspect, err)
+	case fs.NArg() > 0:
+		return stray(errInspect, fs.Arg(0))
 	}
 	u, err := peekHeader(bufio.NewReaderSize(in, maxHeader))
 	if err != nil {

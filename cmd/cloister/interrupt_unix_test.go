@@ -60,8 +60,39 @@ func TestInterruptedReader(t *testing.T) {
 	if !late.Stop() {
 		t.Error("it went on waiting for its input")
 	}
-	if code := c.ProcessState.ExitCode(); code != 1 || files() != 0 {
-		t.Errorf("code %d, %d files left; %s", code, files(), errOut.String())
+	if code := c.ProcessState.ExitCode(); code != 130 || files() != 0 || !strings.HasSuffix(errOut.String(), "cloister: interrupted\n") {
+		t.Errorf("code %d, %d files left; %q", code, files(), errOut.String())
+	}
+}
+
+// Nor does a command go on that has nothing to put away.
+func TestInterruptedElsewhere(t *testing.T) {
+	t.Parallel()
+	bin, fifo := binary(t), filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		c := exec.Command(bin, "profile", "show", fifo)
+		var errOut bytes.Buffer
+		c.Stderr = &errOut
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w, err := os.OpenFile(fifo, os.O_WRONLY, 0) // waits until it reads
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		late := time.AfterFunc(20*time.Second, func() { _ = c.Process.Kill() })
+		_ = c.Wait()
+		late.Stop()
+		w.Close()
+		if code := c.ProcessState.ExitCode(); code != 130 || errOut.String() != "cloister: interrupted\n" {
+			t.Errorf("%s: code %d, %q", sig, code, errOut.String())
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"time"
 
 	"github.com/cloisterdev/cloister/audit"
@@ -58,12 +59,12 @@ func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 	if len(args) == 0 {
 		return errKMS
 	}
-	if args[0] == "--help" || args[0] == "-h" || args[0] == "help" {
+	if asksForHelp(args[0]) {
 		_, err := fmt.Fprint(out, kmsUsage)
 		return err
 	}
 	if args[0] != "serve" && args[0] != "init" {
-		return errKMS
+		return stray(errKMS, args[0])
 	}
 	var a kmsArgs
 	f := a.flags(args[0])
@@ -75,7 +76,7 @@ func kmsCommand(ctx context.Context, args []string, out, errOut io.Writer) error
 	}
 	switch {
 	case f.NArg() > 0:
-		return fmt.Errorf("%w: kms %s takes flags only", errUsage, args[0])
+		return fmt.Errorf("%w: kms %s takes flags only, and %.40q is none", errUsage, args[0], f.Arg(0))
 	case a.root == "" || a.principals == "":
 		return fmt.Errorf("%w: kms %s needs --root-key and --principals", errUsage, args[0])
 	case !accountID.MatchString(a.account):
@@ -110,11 +111,21 @@ func (a *kmsArgs) flags(verb string) *flag.FlagSet {
 	f.StringVar(&a.region, "region", "us-east-1", "")
 	f.StringVar(&a.cert, "tls-cert", "", "")
 	f.StringVar(&a.key, "tls-key", "", "")
-	f.DurationVar(&a.propagation, "propagation", 0, "")
+	f.Func("propagation", "", a.setPropagation)
 	f.IntVar(&a.rate, "rate", 0, "")
 	f.IntVar(&a.maxKeys, "max-keys", 0, "")
 	f.IntVar(&a.maxGrants, "max-grants", 0, "")
 	return f
+}
+
+func (a *kmsArgs) setPropagation(s string) (err error) {
+	if a.propagation, err = time.ParseDuration(s); err == nil {
+		return nil
+	}
+	if _, err := strconv.Atoi(s); err == nil {
+		return fmt.Errorf("a time has a unit, and %ss is meant, or %[1]sm", s)
+	}
+	return errors.New("a time is meant, such as 10s or 5m")
 }
 
 var accountID = regexp.MustCompile(`^[0-9]{12}$`)
@@ -140,8 +151,11 @@ func (a kmsArgs) serve(ctx context.Context, out, errOut io.Writer) (err error) {
 		a.audit = filepath.Join(a.dir, "audit")
 	}
 	log, err := audit.Open(a.audit, nil)
+	if errors.Is(err, audit.ErrLocked) {
+		return fmt.Errorf("%s: another process has it: cloister kms serve on this store, or a command that uses it: %w", a.audit, audit.ErrLocked)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", a.audit, err)
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	heard := &alarm{log: log, w: errOut}

@@ -58,7 +58,7 @@ func (a kmsArgs) init(out io.Writer) error {
 			continue
 		}
 		if err != nil {
-			return err
+			return about(f.path, err)
 		}
 		fmt.Fprintf(out, "made %s\n", f.path)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -35,8 +36,13 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 		return nil, fmt.Errorf("the root key of %s: %w; --root-key names the file, 32 random bytes that nobody else reads", dir, err)
 	}
 	defer root.Destroy()
-	if _, err := os.Stat(dir); err != nil && !writes {
-		return nil, err
+	if !writes {
+		if _, err := os.Stat(dir); err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(filepath.Join(dir, "kms")); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: no store is there: its file kms is missing", dir)
+		}
 	}
 	k, err := localkms.Open(dir, root)
 	if err != nil {
@@ -95,7 +101,7 @@ const lockWait = 15 * time.Second
 // open waits for the log, as long as the command goes on.
 func (l localLog) open(ctx context.Context) (*audit.Log, error) {
 	dir := filepath.Join(l.dir, "audit")
-	ctx, cancel := context.WithTimeout(ctx, lockWait)
+	wait, cancel := context.WithTimeout(ctx, lockWait)
 	defer cancel()
 	for {
 		log, err := audit.Open(dir, nil)
@@ -107,7 +113,10 @@ func (l localLog) open(ctx context.Context) (*audit.Log, error) {
 		}
 		select {
 		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
+		case <-wait.Done():
+			if err := ctx.Err(); errors.Is(err, context.Canceled) {
+				return nil, err
+			}
 			advice := "stop it, or wait"
 			if l.seals {
 				advice += "; a running kms serve can be sealed with, by --kms aws:ARN and AWS_ENDPOINT_URL_KMS"

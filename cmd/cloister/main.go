@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/cloisterdev/cloister/audit"
 )
@@ -45,10 +44,16 @@ const usage = `Usage: cloister COMMAND [flags]
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends it wherever it waits
-	code := command(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	// These put away what they made; the others may wait for a file for ever.
+	heeds := len(os.Args) > 1 && slices.Contains([]string{"seal", "open", "rewrap", "kms"}, os.Args[1])
+	context.AfterFunc(ctx, func() {
+		stop() // a second signal ends it wherever it waits
+		if !heeds {
+			fmt.Fprintln(os.Stderr, "cloister: interrupted")
+			os.Exit(interrupted)
+		}
+	})
+	os.Exit(command(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // run is [command] without input.
@@ -56,19 +61,22 @@ func run(args []string, out, errOut io.Writer) int {
 	return command(context.Background(), args, strings.NewReader(""), out, errOut)
 }
 
+// interrupted is the exit code that shells give for an interrupt.
+const interrupted = 130
+
 // command returns the exit code: 0 for success, 1 for a refusal, 2 for bad
-// usage.
+// usage, or interrupted.
 func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	var err error
 	switch {
 	case len(args) == 0 || args[0] == "help" || args[0] == "--help" || args[0] == "-h":
 		_, err = fmt.Fprint(out, usage)
+	case args[0] == "version" && len(args) > 1:
+		err = stray(fmt.Errorf("%w: cloister version", errUsage), args[1])
 	case args[0] == "version":
 		err = version(out)
-	case args[0] == "audit" && len(args) > 1 && args[1] == "verify":
-		err = auditVerify(args[2:], out)
 	case args[0] == "audit":
-		err = errAuditVerify
+		err = auditCommand(args[1:], out)
 	case args[0] == "policy" && len(args) > 1:
 		err = policyCommand(args[1], args[2:], out)
 	case args[0] == "policy":
@@ -82,11 +90,14 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	case args[0] == "invariants":
 		err = invariants(args[1:], out)
 	default:
-		err = fmt.Errorf("%w: cloister: no such command; cloister help names them", errUsage)
+		err = fmt.Errorf("%w: cloister: no such command: %.40q; cloister help names them", errUsage, args[0])
 	}
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return 0
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintln(errOut, "cloister: interrupted")
+		return interrupted
 	case errors.Is(err, errUsage):
 		fmt.Fprintln(errOut, oneLine(err))
 		return 2
@@ -95,53 +106,10 @@ func command(ctx context.Context, args []string, in io.Reader, out, errOut io.Wr
 	return 1
 }
 
-// oneLine is the text of an error for a terminal and for whoever reads lines:
-// errors that hold several are joined, and what came from a message, a file or
-// a service cannot move the cursor or write a line of its own.
-func oneLine(err error) string {
-	var lines []string
-	for _, l := range strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' || r == '\u2028' || r == '\u2029' }) {
-		l = strings.TrimSpace(strings.Map(func(r rune) rune {
-			if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-				return ' '
-			}
-			return r
-		}, l))
-		if l != "" && (len(lines) == 0 || lines[len(lines)-1] != l) {
-			lines = append(lines, l)
-		}
-	}
-	return strings.Join(lines, "; ")
-}
-
 var (
 	errUsage       = errors.New("usage")
 	errAuditVerify = fmt.Errorf("%w: cloister audit verify DIR [--key FILE] [--json]", errUsage)
 )
-
-// words parses flags, which may stand before, between and after the words of a
-// command. Where somebody asks for help it is printed, and the error is
-// [flag.ErrHelp].
-func words(fs *flag.FlagSet, args []string, out io.Writer, usage error) (words []string, err error) {
-	fs.SetOutput(io.Discard)
-	for len(args) > 0 {
-		switch err := fs.Parse(args); {
-		case errors.Is(err, flag.ErrHelp):
-			if _, err := fmt.Fprintln(out, "Usage:", strings.TrimPrefix(usage.Error(), errUsage.Error()+": ")); err != nil {
-				return nil, err
-			}
-			fs.SetOutput(out)
-			fs.PrintDefaults()
-			return nil, flag.ErrHelp
-		case err != nil:
-			return nil, errors.Join(usage, err)
-		}
-		if args = fs.Args(); len(args) > 0 {
-			words, args = append(words, args[0]), args[1:]
-		}
-	}
-	return words, nil
-}
 
 func version(out io.Writer) error {
 	v := "(devel)"
@@ -152,15 +120,30 @@ func version(out io.Writer) error {
 	return err
 }
 
+func auditCommand(args []string, out io.Writer) error {
+	switch {
+	case len(args) == 0:
+		return errAuditVerify
+	case asksForHelp(args[0]):
+		return groupHelp(out, "audit")
+	case args[0] != "verify":
+		return stray(errAuditVerify, args[0])
+	}
+	return auditVerify(args[1:], out)
+}
+
 func auditVerify(args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("audit verify", flag.ContinueOnError)
 	key := fs.String("key", "", "file with the log's public key, kept elsewhere; default: the one beside the log")
 	asJSON := fs.Bool("json", false, "print the report as JSON")
 	dirs, err := words(fs, args, out, errAuditVerify)
+	if err == nil {
+		err = count(dirs, 1, errAuditVerify)
+	}
 	if err != nil {
 		return err
 	}
-	if len(dirs) != 1 || dirs[0] == "" {
+	if dirs[0] == "" {
 		return errAuditVerify
 	}
 	dir := dirs[0]

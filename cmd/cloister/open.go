@@ -16,16 +16,23 @@ import (
 func (a *envelopeArgs) open(ctx context.Context, env *kmsctx.Envelope, ec kmsctx.Context, r io.Reader) (*kmsctx.Reader, error) {
 	h := &beginning{r: r}
 	plain, err := env.NewReader(ctx, h, ec)
-	if errors.Is(err, kmsctx.ErrContextMismatch) {
+	if err != nil {
 		return nil, a.explain(err, ec, h.b)
 	}
 	h.stop, h.b = true, nil
-	return plain, err
+	return plain, nil
 }
 
-// explain names keys only: those that the caller gave, and those that everybody
+// explain adds to an error of the header what of the caller's flags may be the
+// reason. It names keys only: those that the caller gave, and those that everybody
 // can read in the header. Values stay where they are.
 func (a *envelopeArgs) explain(err error, ec kmsctx.Context, head []byte) error {
+	switch {
+	case errors.Is(err, kmsctx.ErrNoMatchingKey) && len(a.withhold) == 0:
+		return fmt.Errorf("%w; it may be bound to pairs that the header does not store: give each with --context, and its key with --withhold", err)
+	case !errors.Is(err, kmsctx.ErrContextMismatch):
+		return err
+	}
 	u, uerr := kmsctx.InspectUnverified(head)
 	if uerr != nil {
 		return err

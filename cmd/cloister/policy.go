@@ -32,7 +32,17 @@ func policyCommand(verb string, args []string, out io.Writer) error {
 		fs.StringVar(&a.request.Resource, "resource", "", "an ARN, or * for an action without one")
 		fs.Func("context", "KEY=VALUE; the same key again makes it a key with several values", a.addContext)
 	}
+	n, ok := map[string]int{"check": 1, "subset": 2, "eval": anyNumber}[verb]
+	switch {
+	case asksForHelp(verb):
+		return groupHelp(out, "policy")
+	case !ok:
+		return stray(errPolicyUsage, verb)
+	}
 	files, err := words(fs, args, out, errPolicyUsage)
+	if err == nil {
+		err = count(files, n, errPolicyUsage)
+	}
 	if err != nil {
 		return err
 	}
@@ -44,15 +54,13 @@ func policyCommand(verb string, args []string, out io.Writer) error {
 		}
 		docs = append(docs, d)
 	}
-	switch {
-	case verb == "check" && len(docs) == 1:
+	switch verb {
+	case "check":
 		return policyCheck(docs[0], a.asJSON, out)
-	case verb == "subset" && len(docs) == 2:
+	case "subset":
 		return policySubset(docs[0], docs[1], a.asJSON, out)
-	case verb == "eval" && len(docs) > 0:
-		return policyEval(a, files, docs, out)
 	}
-	return errPolicyUsage
+	return policyEval(a, files, docs, out)
 }
 
 func readPolicy(file string) (*policy.Document, error) {

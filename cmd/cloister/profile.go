@@ -31,12 +31,15 @@ func profileCommand(args []string, out io.Writer) error {
 	if len(args) == 0 {
 		return errProfileUsage
 	}
+	if asksForHelp(args[0]) {
+		return groupHelp(out, "profile")
+	}
 	verb := args[0]
 	run, ok := map[string]func(*flag.FlagSet, []string, io.Writer) error{
 		"new": profileNew, "sign": profileSign, "verify": profileVerify, "show": profileShow, "diff": profileDiff,
 	}[verb]
 	if !ok {
-		return errProfileUsage
+		return stray(errProfileUsage, verb)
 	}
 	return run(flag.NewFlagSet("profile "+verb, flag.ContinueOnError), args[1:], out)
 }
@@ -44,8 +47,8 @@ func profileCommand(args []string, out io.Writer) error {
 // files are the words of a command that takes n files.
 func files(fs *flag.FlagSet, args []string, out io.Writer, n int, usage error) ([]string, error) {
 	names, err := words(fs, args, out, usage)
-	if err == nil && len(names) != n {
-		err = usage
+	if err == nil {
+		err = count(names, n, usage)
 	}
 	if err != nil {
 		return nil, err
@@ -199,7 +202,7 @@ func profileSign(fs *flag.FlagSet, args []string, out io.Writer) error {
 	if err != nil || (*sigFile == "") == (*keyFile == "") {
 		return errors.Join(errProfileSign, err)
 	}
-	env, err := readFile(name[0])
+	env, _, _, err := readEnvelope(name[0])
 	if err != nil {
 		return err
 	}
@@ -219,7 +222,7 @@ func profileSign(fs *flag.FlagSet, args []string, out io.Writer) error {
 		}
 		defer seed.Destroy()
 		if env, err = profile.Sign(env, seed); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", name[0], err)
 		}
 	}
 	env = append(env, '\n')
@@ -227,7 +230,10 @@ func profileSign(fs *flag.FlagSet, args []string, out io.Writer) error {
 		_, err = out.Write(env)
 		return err
 	}
-	return durable.Replace(name[0], env, 0o644) // as a whole: a store may be reading it
+	if err := durable.Replace(name[0], env, 0o644); err != nil { // as a whole: a store may be reading it
+		return about(name[0], err)
+	}
+	return nil
 }
 
 func readSeed(file string) (tenant.Secret, error) {

@@ -20,6 +20,7 @@ type verdict struct {
 	Hash      string                  `json:"hash"`
 	Signed    map[profile.Role]string `json:"signed"`
 	Missing   []profile.Role          `json:"missing"`
+	Unknown   []string                `json:"unknown"` // what signatures by no key of the keyring say of theirs
 	NotBefore time.Time               `json:"not_before"`
 	NotAfter  time.Time               `json:"not_after"`
 	Valid     bool                    `json:"valid"`
@@ -51,6 +52,9 @@ func profileVerify(fs *flag.FlagSet, args []string, out io.Writer) error {
 			v.Missing = append(v.Missing, r)
 		}
 	}
+	if v.Unknown, err = unknownSigners(env, keys); err != nil {
+		return err
+	}
 	refusal := accept(env, keys, *old)
 	if v.Valid = refusal == nil; refusal != nil {
 		v.Error = refusal.Error()
@@ -66,10 +70,47 @@ func profileVerify(fs *flag.FlagSet, args []string, out io.Writer) error {
 			fmt.Fprintf(out, "%-9s missing\n", r)
 		}
 	}
+	for _, id := range v.Unknown {
+		fmt.Fprintf(out, "%-9s signed, by no key of the keyring; the signature says %.100q\n", "nobody", id)
+	}
 	if _, err := fmt.Fprintf(out, "valid from %s to %s\n", v.NotBefore.Format(time.RFC3339), v.NotAfter.Format(time.RFC3339)); err != nil {
 		return err
 	}
 	return refusal
+}
+
+// unknownSigners are the key IDs, which anybody may have written, of signatures
+// that no key of the keyring made.
+func unknownSigners(env []byte, keys profile.Keyring) ([]string, error) {
+	type signature struct {
+		KeyID string `json:"keyid"`
+		Sig   []byte `json:"sig"`
+	}
+	var e struct {
+		PayloadType string      `json:"payloadType"`
+		Payload     []byte      `json:"payload"`
+		Signatures  []signature `json:"signatures"`
+	}
+	if err := json.Unmarshal(env, &e); err != nil {
+		return nil, err
+	}
+	unknown := []string{}
+	for _, s := range e.Signatures {
+		one := e
+		one.Signatures = []signature{s}
+		b, err := json.Marshal(one)
+		if err != nil {
+			return nil, err
+		}
+		signed, err := profile.Approvals(b, keys)
+		if err != nil {
+			return nil, err
+		}
+		if len(signed) == 0 {
+			unknown = append(unknown, s.KeyID)
+		}
+	}
+	return unknown, nil
 }
 
 // accept says what keeps an envelope from being in force now.
@@ -115,7 +156,7 @@ func readEnvelope(file string) ([]byte, profile.Profile, string, error) {
 	}
 	p, hash, err := profile.Unverified(b)
 	if err != nil {
-		return nil, profile.Profile{}, "", fmt.Errorf("%s: %w", file, err)
+		return nil, profile.Profile{}, "", fmt.Errorf("%s: %w: an envelope is wanted, as cloister profile new makes them", file, err)
 	}
 	return b, p, hash, nil
 }

@@ -45,11 +45,8 @@ func (a *envelopeArgs) rewrapHeader(ctx context.Context, env *kmsctx.Envelope, e
 		return err
 	}
 	head, err := env.Rewrap(ctx, old, ec, lateWrapper(func() (kmsctx.Keyring, error) { return a.to.keyring(ctx, to, true) }), to)
-	if errors.Is(err, kmsctx.ErrContextMismatch) {
-		return a.explain(err, ec, old)
-	}
 	if err != nil {
-		return err
+		return a.explain(err, ec, old)
 	}
 	if _, err := w.Write(head); err != nil {
 		return err
