@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -59,6 +60,37 @@ func definedFlags(t *testing.T, path string) []string {
 		return true
 	})
 	return out
+}
+
+// A script may tell how a command ended, and what the pages have made here is
+// not committed.
+func TestHelpAndPages(t *testing.T) {
+	t.Parallel()
+	_, help, _ := try(nil, "help")
+	for _, want := range []string{"Exit codes", "0 ", "1 ", "2 ", "130 "} {
+		if _, codes, _ := strings.Cut(help, "invariants  "); !strings.Contains(codes, want) {
+			t.Errorf("help does not say %q", want)
+		}
+	}
+	ignored := "\n" + string(must(os.ReadFile("../../.gitignore")))
+	pages, err := filepath.Glob("../../doc/patterns/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := 0
+	for _, p := range append(pages, "../../README.md") {
+		for _, m := range regexp.MustCompile(`(?m)^    .*cloister kms init --root-key (\S+) --principals (\S+)`).FindAllStringSubmatch(string(must(os.ReadFile(p))), -1) {
+			for _, file := range m[1:] {
+				made++
+				if !strings.Contains(ignored, "\n/"+file+"\n") {
+					t.Errorf("%s: %s is made in the current directory and not ignored", p, file)
+				}
+			}
+		}
+	}
+	if made == 0 {
+		t.Error("no page makes a file: the test does not find them any more")
+	}
 }
 
 // Every flag stands in the help of its command.

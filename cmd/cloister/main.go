@@ -40,6 +40,9 @@ const usage = `Usage: cloister COMMAND [flags]
                     say in words what a new version widens and narrows: --json
   kms serve, init   a key service that speaks AWS KMS's wire protocol
   invariants        print what must never happen, and what attacks it: --json
+
+Exit codes: 0 done, and kms serve when it is told to end; 1 refused, or failed;
+2 not the usage; 130 interrupted. An error is one line on standard error.
 `
 
 func main() {
