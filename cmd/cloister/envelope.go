@@ -47,9 +47,10 @@ rewrap opens with these, and seals with:
   --to-context k=v the new encryption context, whole; without it, the old one
   --to-root-key FILE, --to-key NAME, --to-grant-token T
                    of --to-kms, what --root-key, --key and --grant-token are of --kms
-  --header-only    make a new header and copy the body as it is. Refused for a
-                   signed message. See "What it costs" in the documentation of
-                   kmsctx.Envelope.Rewrap: destroy the old message
+  --header-only    make a new header and copy the body as it is, verified on the way;
+                   the old key is used twice. Refused for a signed message. See
+                   "What it costs" in the documentation of kmsctx.Envelope.Rewrap:
+                   destroy the old message
 
 inspect shows a header that nobody has verified; --json for programs.
 

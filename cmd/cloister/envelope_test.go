@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -155,6 +156,34 @@ func TestEnvelope(t *testing.T) {
 
 func key32(b byte) string {
 	return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{b}, 32))
+}
+
+// A body that is not whole is not moved: whoever destroys the old message would be
+// left with half of one.
+func TestRewrapOfABrokenBody(t *testing.T) {
+	t.Parallel()
+	k, other := keyFile(t, "k", 1), keyFile(t, "other", 2)
+	_, message, _ := try(bytes.Repeat([]byte("x"), 200_000), "seal", "--kms", k, "--context", "tenant=a")
+	changed := []byte(message)
+	changed[len(changed)-1000] ^= 1
+	for name, in := range map[string]string{"cut off": message[:150_000], "without its last frame": message[:len(message)-20], "two of them": message + message, "changed": string(changed)} {
+		out := filepath.Join(t.TempDir(), "moved")
+		code, _, errOut := try([]byte(in), "rewrap", "--kms", k, "--context", "tenant=a", "--to-kms", other, "--header-only", "-o", out)
+		if _, err := os.Stat(out); code != 1 || !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: code %d, %s, %v", name, code, errOut, err)
+		}
+	}
+	out := filepath.Join(t.TempDir(), "moved")
+	if code, _, errOut := try([]byte(message), "rewrap", "--kms", k, "--context", "tenant=a", "--to-kms", other, "--header-only", "-o", out); code != 0 {
+		t.Fatal(errOut)
+	}
+	moved, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasSuffix(moved, []byte(message[len(message)-200_000:])) {
+		t.Error("control: the body is another one")
+	}
 }
 
 // What was signed stays so, and what was not is signed where that is asked for.

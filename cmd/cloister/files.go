@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -57,10 +58,12 @@ func rootKey(path string) (tenant.Secret, error) {
 	defer clear(b)
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b)))
 	if err != nil || len(key) != 32 {
-		return tenant.Secret{}, fmt.Errorf("%s: a root key is 32 bytes, or their base64", path)
+		return tenant.Secret{}, fmt.Errorf("%s: %w", path, errNoRootKey)
 	}
 	return tenant.NewSecret(key), nil
 }
+
+var errNoRootKey = errors.New("a root key is 32 bytes, or their base64")
 
 // keyPair reads a certificate, and its key as a file that holds secrets.
 func keyPair(cert, key string) (tls.Certificate, error) {

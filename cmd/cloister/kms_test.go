@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -306,6 +307,15 @@ func TestKMSInit(t *testing.T) {
 		if b, err := os.ReadFile(empty); err != nil || len(b) != 0 {
 			t.Errorf("it was overwritten: %v", err)
 		}
+	}
+	// One that others can read may still be the one that a store needs.
+	wide := filepath.Join(dir, "wide")
+	if err := os.WriteFile(wide, bytes.Repeat([]byte{7}, 32), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out, errOut strings.Builder
+	if code := run([]string{"kms", "init", "--root-key", wide, "--principals", who}, &out, &errOut); code != 1 || strings.Contains(errOut.String(), "move it away") || !strings.Contains(errOut.String(), "chmod 600") {
+		t.Errorf("a key that others can read: code %d, %s", code, errOut.String())
 	}
 	// The key is that of the file, raw or in base64.
 	b, err := os.ReadFile(key)

@@ -47,8 +47,11 @@ func (a kmsArgs) init(out io.Writer) error {
 		{a.principals, append(b, '\n'), a.checkPrincipals},
 	}
 	for _, f := range files {
-		if err := f.check(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		switch err := f.check(f.path); {
+		case errors.Is(err, errNoRootKey), errors.Is(err, kmsserver.ErrConfig):
 			return fmt.Errorf("%w; move it away, and init makes one", err)
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return err // one that may be good: a store may need it
 		}
 	}
 	for _, f := range files {

@@ -25,7 +25,7 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 		a.name = "default"
 	}
 	if _, err := kmsctx.NewContext(ec.Pairs()); err != nil {
-		return nil, fmt.Errorf("%w: with local: keys of the context are of a-z 0-9 . _ - /, values printable ASCII, at most eight pairs and 384 characters", err)
+		return nil, fmt.Errorf("%w: with local: keys of the context are of a-z 0-9 . _ - /, values printable ASCII without spaces, at most eight pairs and 384 characters", err)
 	}
 	path := a.root
 	if path == "" {

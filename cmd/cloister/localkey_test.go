@@ -72,7 +72,7 @@ func TestLocalKeyIsRecorded(t *testing.T) {
 	}
 	want := []string{
 		`kms.creategrant allow {"tenant":"tn-1"}`, `kms.generatedatakey allow {"tenant":"tn-1"}`, `kms.decrypt allow {"tenant":"tn-1"}`,
-		`kms.decrypt allow {"tenant":"tn-1"}`, `kms.creategrant allow {"tenant":"tn-2"}`, `kms.encrypt allow {"tenant":"tn-2"}`,
+		`kms.decrypt allow {"tenant":"tn-1"}`, `kms.decrypt allow {"tenant":"tn-1"}`, `kms.creategrant allow {"tenant":"tn-2"}`, `kms.encrypt allow {"tenant":"tn-2"}`,
 		`kms.decrypt deny {"tenant":"tn-1"}`,
 	}
 	slices.Sort(got)

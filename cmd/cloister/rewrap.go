@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -51,7 +52,13 @@ func (a *envelopeArgs) rewrapHeader(ctx context.Context, env *kmsctx.Envelope, e
 	if _, err := w.Write(head); err != nil {
 		return err
 	}
-	_, err = io.Copy(w, in)
+	// The body is copied as it is, and verified on the way: whoever destroys the
+	// old message must not be left with half of one.
+	body, err := env.NewReader(ctx, io.MultiReader(bytes.NewReader(old), io.TeeReader(in, w)), ec)
+	if err != nil {
+		return err
+	}
+	_, err = body.WriteTo(io.Discard)
 	return err
 }
 
