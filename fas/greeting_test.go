@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cloisterdev/cloister/audit"
 	"github.com/cloisterdev/cloister/fas"
 	"github.com/cloisterdev/cloister/tenant"
 )
@@ -68,5 +69,39 @@ func TestFoldersAboveTheSocket(t *testing.T) {
 				w.ok(l.Close())
 			}
 		}
+	}
+}
+
+// A workload that takes more connections than there are is refused on record.
+func TestTooManyConnections(t *testing.T) {
+	w := newWorld(t)
+	path := filepath.Join(t.TempDir(), "s")
+	w.ok(os.Chmod(filepath.Dir(path), 0o750))
+	l, err := w.srv.ListenUnix(path, []fas.Workload{{Name: "front-end", UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}})
+	w.ok(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- l.Serve(ctx) }()
+	t.Cleanup(func() { cancel(); w.ok(<-done) })
+	refused := func() int {
+		return w.rec.count(func(e audit.Event) bool {
+			return e.Reason == "too-many-connections" && e.Decision == audit.Deny && e.Detail["workload"] == "front-end"
+		})
+	}
+	for range 256 + 3 {
+		c, err := net.Dial("unix", path)
+		if errors.Is(err, syscall.EMFILE) {
+			t.Skipf("this process may not open 259 connections: %v", err)
+		}
+		w.ok(err)
+		defer c.Close()
+	}
+	for end := time.Now().Add(patience); refused() < 3; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d refusals are on record", refused())
+		}
+	}
+	if n := refused(); n != 3 {
+		t.Errorf("%d refusals of three", n)
 	}
 }

@@ -39,7 +39,7 @@ var callersRoom = []Invariant{
 		Tests: []Test{{Package: "fas", Func: "TestClocksAheadAcrossRestarts"}, {Package: "fas", Func: "TestClocksAheadWithoutHorizons"}, {Package: "fas", Func: "TestRestart"}, {firewall, "TestThreats", "replay-after-restart"}}},
 	{ID: "FAS-55", Statement: "What was refused stands in the record as refused, and of what failed half-way nothing stays.",
 		Why:   "The record that you are shown says what happened.",
-		Tests: []Test{{Package: "fas", Func: "TestEveryRefusalIsRecorded"}, {Package: "fas", Func: "TestFailedCreatesLeaveNoGrant"}}},
+		Tests: []Test{{Package: "fas", Func: "TestEveryRefusalIsRecorded"}, {Package: "fas", Func: "TestFailedCreatesLeaveNoGrant"}, {Package: "fas", Func: "TestTooManyConnections"}}},
 	{ID: "FAS-56", Statement: "A firewall's socket lies where nobody else can put another, in no folder above it either.",
 		Why:   "Your calls reach the firewall, and not who poses as it.",
 		Tests: []Test{{Package: "fas", Func: "TestFoldersAboveTheSocket"}, {Package: "fas", Func: "TestListenUnixRefuses"}}},
