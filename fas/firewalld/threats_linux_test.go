@@ -26,7 +26,7 @@ var threats = []threat{
 		{File: "fas/firewall.go", Old: "\t\tif fresh {", New: "\t\tif true || fresh {"}}},
 	{"replay-after-restart", replayAfterRestart, []sabotage.Patch{
 		{File: "fas/ahead.go", Old: "if at.Before(f.started) {", New: "if false && at.Before(f.started) {"},
-		{File: "fas/ahead.go", Old: "return v.once && !at.After(", New: "return false && v.once && !at.After("},
+		{File: "fas/ahead.go", Old: "return !at.After(f.ahead", New: "return false && !at.After(f.ahead"},
 		{File: "fas/firewalld/registry.go", Old: "if err == nil && !r.fresh {", New: "if err == nil && r.fresh {"}}},
 	{"signature-of-another-operation", anotherOperation, []sabotage.Patch{
 		{File: "fas/exchange.go", Old: "case !slices.Contains(prof.Operations, v.op.Path):", New: "case false && !slices.Contains(prof.Operations, v.op.Path):"},
