@@ -143,12 +143,15 @@ func (a kmsArgs) serve(ctx context.Context, out, errOut io.Writer) (err error) {
 	if err := a.sameAccount(who); err != nil {
 		return err
 	}
+	if a.audit == "" {
+		a.audit = filepath.Join(a.dir, "audit")
+	}
+	if err := storeLost(a.dir, a.audit); err != nil {
+		return err
+	}
 	store, err := localkms.Open(a.dir, key)
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.dir, err)
-	}
-	if a.audit == "" {
-		a.audit = filepath.Join(a.dir, "audit")
 	}
 	log, err := audit.Open(a.audit, nil)
 	if errors.Is(err, audit.ErrLocked) {

@@ -44,6 +44,9 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 			return nil, fmt.Errorf("%s: no store is there: its file kms is missing", dir)
 		}
 	}
+	if err := storeLost(dir, filepath.Join(dir, "audit")); err != nil {
+		return nil, err
+	}
 	k, err := localkms.Open(dir, root)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
@@ -74,6 +77,24 @@ func (a keyArgs) localKey(ctx context.Context, dir string, ec kmsctx.Context, wr
 		return nil, fmt.Errorf("key %q: %w", a.name, err)
 	}
 	return newRecorded(k, id, l)
+}
+
+// storeLost refuses to begin a store where the log tells of one that had keys:
+// what those sealed opens with them only, and a new one beside the old log would
+// hide that they are gone.
+func storeLost(dir, log string) error {
+	if _, err := os.Stat(filepath.Join(dir, "kms")); !errors.Is(err, fs.ErrNotExist) {
+		return nil // which opening it says
+	}
+	for e, err := range audit.Read(log) {
+		if err != nil {
+			return nil // no log, or one that is not opened either
+		}
+		if e.Decision == audit.Allow && (e.Kind == "kms.createkey" || e.Kind == "kms.encrypt" || e.Kind == "kms.generatedatakey") {
+			return fmt.Errorf("%s: its file kms is missing, and the log %s tells of keys that were in it: put it back, or move %[1]s and the log away to begin another store", dir, log)
+		}
+	}
+	return nil
 }
 
 // localLog is the audit log of a store: the one that kms serve writes too.

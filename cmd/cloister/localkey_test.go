@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"os"
@@ -270,5 +271,51 @@ func TestWithheldIsNotOnRecord(t *testing.T) {
 		if c, err := strconv.Unquote(e.Detail["context"]); err != nil || !strings.Contains(c, `"project":"withheld","tenant":"tn-`) {
 			t.Errorf("%s: context %s", e.Kind, c)
 		}
+	}
+}
+
+// A store whose file is gone is not begun anew beside the log that tells of its
+// keys; with the file it goes on, and a log of refusals alone is no such log.
+func TestLostStore(t *testing.T) {
+	t.Parallel()
+	store := localStore(t)
+	spec := []string{"--kms", "local:" + store, "--context", "tenant=tn-1"}
+	code, message, errOut := try([]byte("x"), append([]string{"seal"}, spec...)...)
+	if code != 0 {
+		t.Fatal(errOut)
+	}
+	file := filepath.Join(store, "kms")
+	if err := os.Rename(file, file+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	serve := []string{"kms", "serve", "--dir", store, "--root-key", filepath.Join(filepath.Dir(store), "root.key"), "--principals", filepath.Join(t.TempDir(), "who.json"), "--listen", "127.0.0.1:0"}
+	if code, _, errOut := try(nil, "kms", "init", "--root-key", serve[5], "--principals", serve[7]); code != 0 {
+		t.Fatal(errOut)
+	}
+	for _, args := range [][]string{append([]string{"seal"}, spec...), serve} {
+		if code, _, errOut := try([]byte("x"), args...); code != 1 || !strings.Contains(errOut, "its file kms is missing") || !strings.Contains(errOut, "put it back") {
+			t.Errorf("%s: code %d, %s", args[0], code, errOut)
+		}
+		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("%s began another store", args[0])
+		}
+	}
+	if err := os.Rename(file+"-away", file); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errOut := try([]byte(message), append([]string{"open"}, spec...)...); code != 0 || out != "x" {
+		t.Errorf("with the file: code %d, %s", code, errOut)
+	}
+	other := filepath.Join(t.TempDir(), "kms")
+	log, err := audit.Open(filepath.Join(other, "audit"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := audit.Event{Kind: "kms.request", Decision: audit.Deny, Reason: "not-accepted"}
+	if err := errors.Join(log.Record(t.Context(), refused), log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := storeLost(other, filepath.Join(other, "audit")); err != nil {
+		t.Errorf("a log of refusals: %v", err)
 	}
 }
