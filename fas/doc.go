@@ -57,6 +57,8 @@
 //	ErrAudit       the decision could not be recorded, so it was refused
 //	ErrConfig      a firewall without one of its parts, or with two of one name;
 //	               a listener that could not tell its callers
+//	ErrTime, ErrAudience, ErrUnavailable
+//	               reasons of a [Verifier], for the audit log: no caller sees them
 //	ErrInternal    a call whose answer did not come, or is not whole; the
 //	               context's error is in the chain when the caller had left
 //

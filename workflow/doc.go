@@ -40,6 +40,7 @@
 //	ErrTampered    the journal's chain does not hold
 //	ErrLocked      another process owns the journal
 //	ErrClosed      the journal is closed
+//	ErrCancelled   why a step's context ended: its run is being cancelled
 //
 // # Concurrency
 //

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -113,7 +114,7 @@ func room(dir string) (Room, bool) {
 // Check reads every Go file of the module at root and returns its findings,
 // sorted, one line each.
 func Check(root string) ([]string, error) {
-	c := &checker{fset: token.NewFileSet()}
+	c := &checker{fset: token.NewFileSet(), docs: map[string]string{}}
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -141,6 +142,7 @@ func Check(root string) ([]string, error) {
 		}
 		return nil
 	})
+	c.sentinels()
 	sort.Strings(c.found)
 	return c.found, err
 }
@@ -148,6 +150,21 @@ func Check(root string) ([]string, error) {
 type checker struct {
 	fset  *token.FileSet
 	found []string
+	docs  map[string]string // package comments, by folder
+	errs  []sentinel
+}
+
+// sentinel is an error that callers compare with.
+type sentinel struct{ dir, file, name string }
+
+// sentinels reports those that the package's documentation does not name: whoever
+// handles refusals reads there which there are.
+func (c *checker) sentinels() {
+	for _, e := range c.errs {
+		if !regexp.MustCompile(`\b` + e.name + `\b`).MatchString(c.docs[e.dir]) {
+			c.report(e.file, "%s is not in the package documentation's list of what is refused", e.name)
+		}
+	}
 }
 
 func (c *checker) report(rel, format string, args ...any) {
@@ -183,6 +200,7 @@ func (c *checker) file(p, rel string) error {
 		}
 		c.imports(rel, dir, r, imp)
 	}
+	c.docs[dir] += f.Doc.Text()
 	for _, d := range f.Decls {
 		c.decl(rel, f.Name.Name, d)
 	}
@@ -244,6 +262,9 @@ func (c *checker) decl(rel, pkg string, d ast.Decl) {
 				}
 			case *ast.ValueSpec:
 				for _, n := range s.Names {
+					if d.Tok == token.VAR && strings.HasPrefix(n.Name, "Err") && len(n.Name) > 3 {
+						c.errs = append(c.errs, sentinel{path.Dir(rel), rel, n.Name})
+					}
 					if n.IsExported() && d.Doc == nil && s.Doc == nil && s.Comment == nil {
 						c.report(rel, "exported %s has no documentation", n.Name)
 					}

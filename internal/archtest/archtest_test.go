@@ -40,6 +40,7 @@ func TestMutations(t *testing.T) {
 		{"undocumented function", "audit/x.go", "package audit\nfunc Open() {}\n", "no documentation"},
 		{"undocumented type", "audit/x.go", "package audit\ntype Log struct{}\n", "no documentation"},
 		{"undocumented method", "audit/x.go", "package audit\n// Log is.\ntype Log struct{}\nfunc (*Log) Close() {}\n", "no documentation"},
+		{"unlisted sentinel", "audit/x.go", "// Package audit has ErrOther and ErrGoneFor.\npackage audit\n// ErrGone is.\nvar ErrGone = error(nil)\n", "ErrGone is not in the package documentation"},
 		{"long file", "audit/x.go", "package audit\n" + strings.Repeat("\n", MaxLines), "the limit is"},
 	} {
 		t.Run(m.name, func(t *testing.T) {

@@ -31,6 +31,12 @@
 //
 // [Listen] refuses an address other than loopback without TLS.
 //
+// Programs are told with these errors, and callers with AWS's codes:
+//
+//	ErrConfig      a principals file, an address or a part that is not accepted
+//	ErrThrottled   in [Refusal]: more requests than [Options].Rate
+//	ErrReplayed    in [Refusal]: a signature that was used before
+//
 // # Differences from AWS
 //
 // AWS's other operations, such as UpdateKeyDescription, ListKeyPolicies,
