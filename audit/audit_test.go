@@ -514,3 +514,16 @@ func ExampleVerify() {
 	// true
 	// 1 <nil>
 }
+
+// Of what a record has no room for the digest is there, so that two long texts
+// are never one; what Clip returns is always accepted.
+func TestClip(t *testing.T) {
+	t.Parallel()
+	if s := strings.Repeat("a", 900); audit.Clip(s) != s || audit.Clip("") != "" {
+		t.Error("a text that has room is changed")
+	}
+	a, b := audit.Clip(strings.Repeat("a", 901)), audit.Clip(strings.Repeat("a", 900)+"b")
+	if a == b || !strings.HasPrefix(a, strings.Repeat("a", 900)+"... sha256:") || len(a) > 1024 {
+		t.Errorf("%d bytes, the same: %v", len(a), a == b)
+	}
+}

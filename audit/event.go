@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -57,6 +58,16 @@ type Event struct {
 	// 1,024 bytes and are written as quoted ASCII, so that what a tenant chose
 	// is harmless to whoever reads the log.
 	Detail map[string]string
+}
+
+// Clip keeps of a text what a detail has room for, and the digest of what it has
+// not: a caller must not be able to hide what it sent behind its length.
+func Clip(s string) string {
+	const most = 900
+	if len(s) > most {
+		return fmt.Sprintf("%s... sha256:%x", s[:most], sha256.Sum256([]byte(s)))
+	}
+	return s
 }
 
 // Recorder is what the other packages need of a log.

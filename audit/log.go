@@ -84,7 +84,10 @@ func Open(dir string, opts *Options) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	unlock, err := lockDir(dir)
+	unlock, err := filelock.Alone(dir)
+	if errors.Is(err, filelock.ErrLocked) {
+		err = errors.Join(ErrLocked, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -98,19 +101,6 @@ func Open(dir string, opts *Options) (*Log, error) {
 	}
 	go l.write(t)
 	return l, nil
-}
-
-// lockDir keeps another writer out. On a system without locks two writers are
-// not detected; run one.
-func lockDir(dir string) (unlock func() error, err error) {
-	unlock, err = filelock.Try(dir)
-	switch {
-	case errors.Is(err, errors.ErrUnsupported):
-		return func() error { return nil }, nil
-	case errors.Is(err, filelock.ErrLocked):
-		err = errors.Join(ErrLocked, err)
-	}
-	return unlock, err
 }
 
 func signer(dir string) (note.Signer, error) {

@@ -108,7 +108,7 @@ func (f *Firewall) record(ctx context.Context, r *Record, e audit.Event, s catal
 		return Ticket{}, err
 	}
 	e.Customization, e.Collection, e.Snapshot = r.Customization, r.Collection, r.Pending.ID
-	detail(&e, "name", clip(r.Name.String()))
+	detail(&e, "name", audit.Clip(r.Name.String()))
 	if err := f.allow(ctx, e, true); err != nil {
 		return Ticket{}, err
 	}

@@ -60,15 +60,6 @@ func (f *Firewall) allow(ctx context.Context, e audit.Event, durable bool) error
 	return nil
 }
 
-// clip keeps of a tenant's text what a record has room for.
-func clip(s string) string {
-	const most = 256
-	if len(s) > most {
-		return s[:most] + "..."
-	}
-	return s
-}
-
 // undone is the reason of what was recorded as allowed and then did not happen.
 func undone(err error) string {
 	switch {

@@ -11,6 +11,9 @@ import (
 // generation is how much longer than asked an entry may be kept.
 const generation = 2 * time.Minute
 
+// generationEnd is when an entry is forgotten that is needed until then.
+func generationEnd(until time.Time) time.Time { return until.Truncate(generation).Add(generation) }
+
 // memory is the store of one process. Entries of about the same end are
 // forgotten together, so that none is ever removed alone, and an entry costs
 // no more than a shortened key and a time in a table that is well filled. A full store denies: forgetting would let a signature pass twice.
@@ -75,7 +78,7 @@ func (m *memory) claim(key [32]byte, now, until time.Time) (time.Time, bool, err
 		m.kept.Add(-1)
 		return time.Time{}, false, errFull
 	}
-	end := until.Truncate(generation).Add(generation)
+	end := generationEnd(until)
 	ms := max(1, uint32(end.Sub(now)/time.Millisecond))
 	for _, g := range s.gens {
 		if g.end.Equal(end) {

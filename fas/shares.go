@@ -18,14 +18,10 @@ type shares struct {
 	swept time.Time
 }
 
-// share counts by when the signatures are forgotten.
+// share counts by when the store forgets the signatures, in Unix time.
 type share struct {
 	n    int
-	ends map[time.Time]int
-}
-
-func shareEnd(until time.Time) time.Time {
-	return until.UTC().Truncate(generation).Add(generation)
+	ends map[int64]int
 }
 
 // take counts one more of a tenant's, unless it has as many as it may.
@@ -38,7 +34,7 @@ func (s *shares) take(t tenant.ID, until, now time.Time) bool {
 	}
 	x := s.of[t]
 	if x == nil {
-		x = &share{ends: map[time.Time]int{}}
+		x = &share{ends: map[int64]int{}}
 		s.of[t] = x
 	}
 	if x.n >= s.most {
@@ -48,7 +44,7 @@ func (s *shares) take(t tenant.ID, until, now time.Time) bool {
 		return false
 	}
 	x.n++
-	x.ends[shareEnd(until)]++
+	x.ends[generationEnd(until).Unix()]++
 	return true
 }
 
@@ -56,15 +52,16 @@ func (s *shares) take(t tenant.ID, until, now time.Time) bool {
 func (s *shares) back(t tenant.ID, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if x := s.of[t]; x != nil && x.ends[shareEnd(until)] > 0 {
+	end := generationEnd(until).Unix()
+	if x := s.of[t]; x != nil && x.ends[end] > 0 {
 		x.n--
-		x.ends[shareEnd(until)]--
+		x.ends[end]--
 	}
 }
 
 func (x *share) forget(now time.Time) {
-	maps.DeleteFunc(x.ends, func(end time.Time, n int) bool {
-		if now.Before(end) {
+	maps.DeleteFunc(x.ends, func(end int64, n int) bool {
+		if now.Before(time.Unix(end, 0)) {
 			return false
 		}
 		x.n -= n

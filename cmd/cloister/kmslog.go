@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +26,7 @@ func (k kmsAudit) Record(ctx context.Context, e localkms.Event) error {
 	for name, v := range map[string]string{"principal": e.Principal, "request": e.RequestID, "key": e.KeyID, "to_key": e.ToKeyID, "grant": e.GrantID, "grantee": e.Grantee,
 		"context": contextText(e.Context), "to_context": contextText(e.ToContext)} {
 		if v != "" {
-			ev.Detail[name] = clip(v)
+			ev.Detail[name] = audit.Clip(v)
 		}
 	}
 	if e.DryRun {
@@ -49,16 +48,6 @@ func contextText(pairs map[string]string) string {
 		return "unreadable"
 	}
 	return string(b)
-}
-
-// clip keeps what an audit record can hold, and the digest of what it cannot:
-// a caller must not be able to hide a context behind a long pair.
-func clip(s string) string {
-	const most = 900
-	if len(s) > most {
-		return fmt.Sprintf("%s... sha256:%x", s[:most], sha256.Sum256([]byte(s)))
-	}
-	return s
 }
 
 // strangers is how many refusals a second of what anybody may have sent are in
@@ -87,7 +76,7 @@ func (l *refusals) add(r kmsserver.Refusal) {
 	for name, v := range map[string]string{"request": r.RequestID, "remote": r.Request.RemoteAddr, "access_key": r.AccessKeyID, "principal": r.Principal,
 		"target": head(r.Request.Header.Get("X-Amz-Target")), "error": r.Err.Error()} {
 		if v != "" {
-			e.Detail[name] = clip(v)
+			e.Detail[name] = audit.Clip(v)
 		}
 	}
 	_ = l.log.Append(context.WithoutCancel(r.Request.Context()), e)

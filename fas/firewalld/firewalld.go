@@ -66,9 +66,6 @@ func Open(dir string, root tenant.Secret, rec audit.Recorder, opts *Options) (*S
 	// Of a directory that was made and whose maker was killed, what is in it would
 	// be as durable as an entry that was never synced.
 	_ = durable.SyncDir(filepath.Dir(dir))
-	if err := durable.SyncDir(dir); err != nil {
-		return nil, err
-	}
 	s := &Server{recorder: rec}
 	if s.kms, err = localkms.Open(filepath.Join(dir, "kms"), root); err != nil {
 		return nil, err

@@ -90,11 +90,11 @@ func RemovePublicKey(dir string, root tenant.Secret, t tenant.ID, id string) (er
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	k, err := v.publicKey(id)
-	if err != nil || k.Tenant != t {
-		if err != nil && publicKeyID.MatchString(id) {
-			// It may be one whose removal was cut off before it was durable.
-			return errors.Join(ErrNoUser, durable.SyncDir(filepath.Join(dir, "identities")))
-		}
+	if err != nil {
+		// It may be one whose removal was cut off before it was durable.
+		return errors.Join(ErrNoUser, durable.SyncDir(filepath.Join(dir, "identities")))
+	}
+	if k.Tenant != t {
 		return ErrNoUser
 	}
 	return durable.Remove(filepath.Join(dir, "identities", id))

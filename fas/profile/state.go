@@ -83,10 +83,8 @@ func lockState(path string) (unlock func() error, err error) {
 	if err := os.Mkdir(path+".lock", 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("%w: %w", ErrStore, err)
 	}
-	unlock, err = filelock.Try(path + ".lock")
+	unlock, err = filelock.Alone(path + ".lock")
 	switch {
-	case errors.Is(err, errors.ErrUnsupported):
-		return func() error { return nil }, nil
 	case errors.Is(err, filelock.ErrLocked):
 		return nil, fmt.Errorf("%w: another store uses %s", ErrStore, path)
 	case err != nil:

@@ -11,8 +11,9 @@ import (
 )
 
 // Replace makes path a file of exactly these bytes, whether it is there or not,
-// with these permissions as far as the process's umask leaves them. The temporary file is path + ".tmp", so only one at a time
-// may replace a file: the caller has a lock on it, or is alone.
+// with these permissions as far as the process's umask leaves them. The temporary
+// file is path + ".tmp", so only one at a time may replace a file: the caller has
+// a lock on it, or is alone.
 func Replace(path string, b []byte, perm fs.FileMode) error {
 	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
 	if err != nil {

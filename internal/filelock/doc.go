@@ -9,7 +9,7 @@
 // than one of another process. On systems without flock, [Lock] and [Try]
 // return an error: without a lock a change of another process could be lost.
 //
-//	ErrLocked   [Try], while another holds the lock
+//	ErrLocked   [Try] and [Alone], while another holds the lock
 package filelock
 
 import (
@@ -26,6 +26,16 @@ func Lock(dir string) (unlock func() error, err error) { return lock(dir, true) 
 
 // Try is [Lock] that does not wait: it returns [ErrLocked].
 func Try(dir string) (unlock func() error, err error) { return lock(dir, false) }
+
+// Alone is [Try] for whoever is to be the only one: on a system without locks it
+// succeeds, and a second one is not detected.
+func Alone(dir string) (unlock func() error, err error) {
+	unlock, err = Try(dir)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return func() error { return nil }, nil
+	}
+	return unlock, err
+}
 
 func lock(dir string, wait bool) (func() error, error) {
 	f, err := os.Open(dir)

@@ -120,3 +120,20 @@ func TestTidiedDirectory(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestAlone(t *testing.T) {
+	dir := t.TempDir()
+	unlock, err := filelock.Alone(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := filelock.Alone(dir); !errors.Is(err, filelock.ErrLocked) || again != nil {
+		t.Errorf("a second one: %v", err)
+	}
+	if err := unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := filelock.Alone(filepath.Join(dir, "nowhere")); err == nil || errors.Is(err, filelock.ErrLocked) {
+		t.Errorf("no folder: %v", err)
+	}
+}

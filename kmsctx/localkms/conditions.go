@@ -137,7 +137,7 @@ func (c *call) request(id string, k *key, a access) (policy.Request, error) {
 	}), nil
 }
 
-// asked leaves in a request what policies ask for. All that a key may have and a
+// asked leaves in a request, whose maps are the call's own, what policies ask for. All that a key may have and a
 // caller may send is more than a request can hold, and whoever sends it, or tags
 // a key with it, must not keep others from a decision.
 func asked(r policy.Request, keys iter.Seq[string]) policy.Request {
@@ -145,7 +145,6 @@ func asked(r policy.Request, keys iter.Seq[string]) policy.Request {
 	for n := range keys {
 		named[n] = true
 	}
-	r.Context, r.Multi = maps.Clone(r.Context), maps.Clone(r.Multi)
 	maps.DeleteFunc(r.Context, func(n, _ string) bool { return !named[n] })
 	maps.DeleteFunc(r.Multi, func(n string, _ []string) bool { return !named[n] })
 	return r

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-
-	"github.com/cloisterdev/cloister/fas/policy"
 )
 
 // Constraints are AWS's: what the encryption context of a call must be, or hold.
@@ -123,12 +121,12 @@ func (s *Service) RetireGrant(ctx context.Context, who Principal, in *RetireGran
 		if err != nil {
 			return nil, err
 		}
-		r, err := c.request(g.KeyID, k, access{op: "RetireGrant", pairs: g.pairs()})
+		_, own, err := c.judge(g.KeyID, k, access{op: "RetireGrant", pairs: g.pairs()})
 		if err != nil {
 			return nil, err
 		}
 		mine := g.Retiring == who.ARN || g.Grantee == who.ARN && slices.Contains(g.Operations, "RetireGrant")
-		if k.policy.decide(who.ARN, s.o.Account, r).denied || who.Policy.Evaluate(r) == policy.Deny || !mine && !c.accountAllows(r) {
+		if !mine && !c.ofAccount(own) {
 			return nil, ErrNotAuthorized
 		}
 		if k.Delete > 0 {

@@ -232,20 +232,28 @@ type access struct {
 	child   *grant // CreateGrant: what is to be made
 }
 
+// judge is what the policies say of a call about a key, the key's and the
+// caller's own. A denial of either is the end.
+func (c *call) judge(id string, k *key, a access) (v verdict, own policy.Decision, err error) {
+	r, err := c.request(id, k, a)
+	if err != nil {
+		return v, own, err
+	}
+	v, own = k.policy.decide(c.who.ARN, c.s.o.Account, r), c.who.Policy.Evaluate(r)
+	if v.denied || own == policy.Deny || r.Err() != nil {
+		return v, own, ErrNotAuthorized
+	}
+	return v, own, nil
+}
+
 // allow decides a call about a key. A denial wins; then the key's policy, alone
 // or with the account's; then grants.
 func (c *call) allow(id string, k *key, a access) error {
-	r, err := c.request(id, k, a)
-	if err != nil {
-		return err
-	}
-	v := k.policy.decide(c.who.ARN, c.s.o.Account, r)
-	own := c.who.Policy.Evaluate(r)
-	root := c.who.ARN == rootARN(c.s.o.Account)
+	v, own, err := c.judge(id, k, a)
 	switch {
-	case v.denied || own == policy.Deny || r.Err() != nil:
-		return ErrNotAuthorized
-	case v.allowed, v.delegated && (root || own == policy.Allow):
+	case err != nil:
+		return err
+	case v.allowed, v.delegated && (own == policy.Allow || c.who.ARN == rootARN(c.s.o.Account)):
 		return nil
 	case a.grantOp == "":
 		return ErrNotAuthorized
@@ -273,7 +281,12 @@ func (c *call) allowAccount(op string, more map[string]string, multi map[string]
 }
 
 func (c *call) accountAllows(r policy.Request) bool {
-	own := c.who.Policy.Evaluate(asked(r, c.who.Policy.Keys()))
+	return c.ofAccount(c.who.Policy.Evaluate(asked(r, c.who.Policy.Keys())))
+}
+
+// ofAccount reports whether the account allows, given what the caller's own
+// policy says: to its root it need say nothing.
+func (c *call) ofAccount(own policy.Decision) bool {
 	return accountOf(c.who.ARN) == c.s.o.Account && own != policy.Deny && (own == policy.Allow || c.who.ARN == rootARN(c.s.o.Account))
 }
 
